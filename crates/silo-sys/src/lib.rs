@@ -1,0 +1,15 @@
+//! System calls that std and rustix lack, one kernel topic a file.
+//!
+//! The only crate of Silo that may contain `unsafe`. Everything here is a thin, typed door to one kernel interface: no policy,
+//! no path handling, no allocation where a child between clone and exec may call it.
+#![allow(unsafe_code)]
+#![warn(clippy::undocumented_unsafe_blocks)]
+
+pub mod bpf;
+pub mod clone;
+pub mod exec;
+pub mod mount;
+pub mod netlink;
+pub mod process;
+pub mod seccomp;
+pub mod signal;

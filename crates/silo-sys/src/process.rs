@@ -1,0 +1,47 @@
+//! Small facts and settings of the calling process.
+
+use std::io;
+
+/// Leaves at once, with no destructor and no flushing: for children between clone and exec.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit(2) ends the process.
+    unsafe { libc::_exit(code) }
+}
+
+/// fork(2) through the C library, so that its own state stays right in a child that lives on (the monitor).
+/// Returns 0 in the child. The caller must have one thread.
+pub fn fork() -> io::Result<i32> {
+    // SAFETY: callers have a single thread, so no lock can be held by another one.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        pid => Ok(pid),
+    }
+}
+
+/// Gives freed memory back to the kernel, malloc_trim(3): for processes that idle for long.
+pub fn trim_heap() {
+    // SAFETY: takes a number; safe at any time.
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// A user's hard and soft limit, setrlimit(2), by the kernel's number of the resource.
+pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
+    let limit = libc::rlimit {
+        rlim_cur: soft,
+        rlim_max: hard,
+    };
+    // SAFETY: limit is a valid structure that is only read.
+    match unsafe { libc::setrlimit(resource, &raw const limit) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// `PR_SET_PDEATHSIG`: the kernel sends `signal` when the parent dies; cleared by a change of user.
+pub fn set_parent_death_signal(signal: i32) -> io::Result<()> {
+    // SAFETY: takes numbers only.
+    match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal, 0, 0, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
