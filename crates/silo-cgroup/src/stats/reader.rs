@@ -1,0 +1,290 @@
+//! Samples a group through files that stay open: one pread(2) a file and sample.
+
+use super::text;
+use super::{CpuStats, IoStats, MemoryStats, PidsStats, Psi, Stats};
+use crate::cgroup::Cgroup;
+use crate::file;
+use crate::layout::{Controller, Version};
+use crate::parse::{flat_value, limit, number};
+use rustix::io::Errno;
+use silo_types::{Error, Result};
+use std::os::fd::OwnedFd;
+
+/// Which figures to read: each costs its files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figures {
+    /// Total, user and system time.
+    pub cpu: bool,
+    /// Throttling; on v1 a file more, on v2 it comes with `cpu`.
+    pub throttle: bool,
+    /// `usage` alone: the cheapest memory figure (the others are 0 or `None`).
+    pub memory_usage: bool,
+    /// All of memory.
+    pub memory: bool,
+    pub pids: bool,
+    pub io: bool,
+    pub pressure: bool,
+}
+
+impl Figures {
+    pub const ALL: Figures = Figures {
+        cpu: true,
+        throttle: true,
+        memory_usage: true,
+        memory: true,
+        pids: true,
+        io: true,
+        pressure: true,
+    };
+    /// CPU time and memory usage, for a recorder that samples often.
+    pub const LITTLE: Figures = Figures {
+        cpu: true,
+        throttle: false,
+        memory_usage: true,
+        memory: false,
+        pids: false,
+        io: false,
+        pressure: false,
+    };
+}
+
+/// What an open file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    CpuStatV2,
+    CpuStatV1,
+    CpuUserV1,
+    CpuSystemV1,
+    MemoryUsage,
+    MemoryStatV1,
+    MemoryStatV2,
+    MemoryKernelV1,
+    MemoryLimit,
+    MemoryPeak,
+    MemoryHitsV1,
+    MemorySwapV2,
+    MemoryOomV1,
+    MemoryEventsV2,
+    PidsCurrent,
+    PidsLimit,
+    IoBytesV1,
+    IoOpsV1,
+    IoStatV2,
+    CpuPressure,
+    MemoryPressure,
+    IoPressure,
+}
+
+/// Files of one part of the figures, in one hierarchy.
+type Files = &'static [(Source, &'static str)];
+
+const CPU_TIME_V1: Files = &[
+    (Source::CpuUserV1, "cpuacct.usage_user"),
+    (Source::CpuSystemV1, "cpuacct.usage_sys"),
+];
+const CPU_STAT_V1: Files = &[(Source::CpuStatV1, "cpu.stat")];
+const CPU_STAT_V2: Files = &[(Source::CpuStatV2, "cpu.stat")];
+const USAGE_V1: Files = &[(Source::MemoryUsage, "memory.usage_in_bytes")];
+const USAGE_V2: Files = &[(Source::MemoryUsage, "memory.current")];
+const MEMORY_V1: Files = &[
+    (Source::MemoryStatV1, "memory.stat"),
+    (Source::MemoryKernelV1, "memory.kmem.usage_in_bytes"),
+    (Source::MemoryLimit, "memory.limit_in_bytes"),
+    (Source::MemoryPeak, "memory.max_usage_in_bytes"),
+    (Source::MemoryHitsV1, "memory.failcnt"),
+    (Source::MemoryOomV1, "memory.oom_control"),
+];
+const MEMORY_V2: Files = &[
+    (Source::MemoryStatV2, "memory.stat"),
+    (Source::MemoryLimit, "memory.max"),
+    (Source::MemoryPeak, "memory.peak"),
+    (Source::MemorySwapV2, "memory.swap.current"),
+    (Source::MemoryEventsV2, "memory.events"),
+];
+const PIDS: Files = &[
+    (Source::PidsCurrent, "pids.current"),
+    (Source::PidsLimit, "pids.max"),
+];
+const IO_V1: Files = &[
+    (
+        Source::IoBytesV1,
+        "blkio.throttle.io_service_bytes_recursive",
+    ),
+    (Source::IoOpsV1, "blkio.throttle.io_serviced_recursive"),
+];
+const IO_V2: Files = &[(Source::IoStatV2, "io.stat")];
+const PRESSURE: Files = &[
+    (Source::CpuPressure, "cpu.pressure"),
+    (Source::MemoryPressure, "memory.pressure"),
+    (Source::IoPressure, "io.pressure"),
+];
+
+/// A group's statistics files, open.
+#[derive(Debug)]
+pub struct StatsReader {
+    sources: Vec<(Source, OwnedFd)>,
+    buffer: Vec<u8>,
+    name: String,
+}
+
+impl StatsReader {
+    /// Opens the files for `figures` that this host has.
+    ///
+    /// # Errors
+    /// `NotFound` when the group does not exist.
+    pub fn open(group: &Cgroup, figures: Figures) -> Result<StatsReader> {
+        let mut reader = StatsReader {
+            sources: Vec::with_capacity(20),
+            buffer: Vec::with_capacity(4096),
+            name: group.path().to_string(),
+        };
+        for (place, files) in choose(group, figures) {
+            for (source, name) in files {
+                let path = format!("{}/{name}", group.dir(place));
+                match file::open_read(&path) {
+                    Ok(fd) => reader.sources.push((*source, fd)),
+                    // Files come and go with kernel versions and options; pressure is refused when it is off
+                    Err(Errno::NOENT | Errno::OPNOTSUPP) => {}
+                    Err(errno) => return Err(Error::system(format!("open {path}"), errno)),
+                }
+            }
+        }
+        if reader.sources.is_empty() && !group.exists() {
+            return Err(reader.gone());
+        }
+        Ok(reader)
+    }
+
+    /// Reads everything once.
+    ///
+    /// # Errors
+    /// `NotFound` when the group has been removed.
+    pub fn sample(&mut self) -> Result<Stats> {
+        let mut stats = Stats::default();
+        for (source, fd) in &self.sources {
+            match file::reread(fd, &mut self.buffer) {
+                Ok(()) => source.take(&self.buffer, &mut stats),
+                // Pressure accounting is off
+                Err(Errno::OPNOTSUPP) => {}
+                Err(Errno::NODEV) => return Err(self.gone()),
+                Err(errno) => {
+                    let doing = format!("read {source:?} of cgroup {}", self.name);
+                    return Err(Error::system(doing, errno));
+                }
+            }
+        }
+        if let Some(memory) = &mut stats.memory {
+            memory.used = memory.usage.saturating_sub(memory.inactive_file);
+        }
+        Ok(stats)
+    }
+
+    fn gone(&self) -> Error {
+        Error::not_found(format!("cgroup {} does not exist", self.name))
+    }
+}
+
+impl Cgroup {
+    /// One sample of everything: opens, reads, closes. Who samples again and again keeps a [`StatsReader`].
+    pub fn stats(&self) -> Result<Stats> {
+        StatsReader::open(self, Figures::ALL)?.sample()
+    }
+}
+
+/// The files to open, by hierarchy.
+fn choose(group: &Cgroup, figures: Figures) -> Vec<(usize, Files)> {
+    let layout = group.layout();
+    let mut chosen: Vec<(usize, Files)> = Vec::with_capacity(8);
+    let mut add = |controller, wanted: bool, v1: Files, v2: Files| {
+        if let (true, Some(place)) = (wanted, layout.place(controller)) {
+            let files = match layout.version(place) {
+                Version::V1 => v1,
+                Version::V2 => v2,
+            };
+            chosen.push((place, files));
+        }
+    };
+    let v1_time = layout.place(Controller::Cpuacct).is_some();
+    add(Controller::Cpuacct, figures.cpu, CPU_TIME_V1, &[]);
+    // On v2 one file says all of it
+    let stat = figures.throttle || (figures.cpu && !v1_time);
+    add(Controller::Cpu, stat, CPU_STAT_V1, CPU_STAT_V2);
+    let usage = figures.memory_usage || figures.memory;
+    add(Controller::Memory, usage, USAGE_V1, USAGE_V2);
+    add(Controller::Memory, figures.memory, MEMORY_V1, MEMORY_V2);
+    add(Controller::Pids, figures.pids, PIDS, PIDS);
+    add(Controller::Io, figures.io, IO_V1, IO_V2);
+    if let (true, Some(place)) = (figures.pressure, layout.unified()) {
+        chosen.push((place, PRESSURE));
+    }
+    chosen
+}
+
+impl Source {
+    /// Adds what `text` says to `stats`; what cannot be understood is left out.
+    fn take(self, text: &[u8], stats: &mut Stats) {
+        use Source::*;
+        match self {
+            CpuStatV2 => text::cpu_stat_v2(text, stats),
+            CpuStatV1 => text::cpu_stat_v1(text, stats),
+            CpuUserV1 | CpuSystemV1 => self.take_cpu(text, stats.cpu.get_or_insert_default()),
+            PidsCurrent | PidsLimit => self.take_pids(text, stats.pids.get_or_insert_default()),
+            IoBytesV1 | IoOpsV1 => {
+                if let Some(sums) = text::blkio(text) {
+                    self.take_blkio(sums, stats.io.get_or_insert_default());
+                }
+            }
+            IoStatV2 => stats.io = Some(text::io_stat_v2(text)),
+            CpuPressure => put(&mut stats.pressure.cpu, text::pressure(text)),
+            MemoryPressure => put(&mut stats.pressure.memory, text::pressure(text)),
+            IoPressure => put(&mut stats.pressure.io, text::pressure(text)),
+            _ => self.take_memory(text, stats.memory.get_or_insert_default()),
+        }
+    }
+
+    fn take_cpu(self, text: &[u8], cpu: &mut CpuStats) {
+        let time = number(text).unwrap_or(0);
+        match self {
+            Source::CpuUserV1 => cpu.user_ns = time,
+            _ => cpu.system_ns = time,
+        }
+        cpu.total_ns = cpu.user_ns + cpu.system_ns;
+    }
+
+    fn take_pids(self, text: &[u8], pids: &mut PidsStats) {
+        match self {
+            Source::PidsCurrent => pids.current = number(text).unwrap_or(0),
+            _ => pids.limit = limit(text).flatten(),
+        }
+    }
+
+    fn take_blkio(self, (read, write): (u64, u64), io: &mut IoStats) {
+        match self {
+            Source::IoBytesV1 => (io.read_bytes, io.write_bytes) = (read, write),
+            _ => (io.read_ops, io.write_ops) = (read, write),
+        }
+    }
+
+    fn take_memory(self, text: &[u8], memory: &mut MemoryStats) {
+        match self {
+            Source::MemoryUsage => memory.usage = number(text).unwrap_or(0),
+            Source::MemoryStatV1 => text::memory_stat_v1(text, memory),
+            Source::MemoryStatV2 => text::memory_stat_v2(text, memory),
+            Source::MemoryKernelV1 => memory.kernel = number(text),
+            Source::MemoryLimit => memory.limit = limit(text).flatten(),
+            Source::MemoryPeak => memory.peak = number(text),
+            Source::MemoryHitsV1 => memory.limit_hits = number(text),
+            Source::MemorySwapV2 => memory.swap = number(text),
+            Source::MemoryOomV1 => memory.oom_kills = flat_value(text, "oom_kill"),
+            Source::MemoryEventsV2 => {
+                memory.limit_hits = flat_value(text, "max");
+                memory.oom_kills = flat_value(text, "oom_kill");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn put(place: &mut Option<Psi>, value: Option<Psi>) {
+    *place = value;
+}
