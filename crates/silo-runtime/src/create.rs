@@ -1,0 +1,294 @@
+//! The parent's side: clone, hand over, start. What it makes, it unmakes when a later step fails.
+
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+};
+
+use oci_spec::runtime::Spec;
+use rustix::{
+    fs::{self, CWD, Mode, OFlags},
+    process::{Pid, Signal, WaitIdOptions, WaitOptions},
+};
+use silo_cgroup::Entry;
+use silo_sys::clone::{self, Cloned, ns};
+use silo_types::{Doing, Error, Result};
+
+use crate::{
+    channel::{Channel, Message},
+    finish::Finish,
+    init::Init,
+    plan,
+    rootfs::{CgroupView, Root},
+    seccomp::Filter,
+};
+
+/// A container to be made.
+pub struct Request<'a> {
+    pub spec: &'a Spec,
+    pub root: Root,
+    /// A folder of the host over which the root is attached, in the container's own mount namespace only.
+    pub stage: &'a Path,
+    pub stdio: Stdio,
+    pub view: &'a CgroupView,
+    /// The v2 control group to be born in.
+    pub cgroup: Option<BorrowedFd<'a>>,
+    /// The control groups that the first process walks into; `None`: it stays in the caller's.
+    pub entry: Option<Entry>,
+    /// A filter made already, used instead of the specification's profile.
+    pub seccomp: Option<Filter>,
+    /// The first process dies with the caller.
+    pub die_with_parent: bool,
+    /// Run by the caller with the child's pid when its network namespace exists.
+    pub connect: Option<Box<dyn FnOnce(i32) -> Result<()> + 'a>>,
+    /// Run by the child in its network namespace, when it is connected.
+    pub configure: Option<Box<dyn FnOnce() -> Result<()> + 'a>>,
+}
+
+/// Where the program's standard streams go.
+#[derive(Debug)]
+pub enum Stdio {
+    /// To where the caller's go.
+    Inherit,
+    /// Input, output, error.
+    Given([OwnedFd; 3]),
+    /// A new terminal in the container with (rows, columns); 0: the kernel's default.
+    Terminal((u16, u16)),
+}
+
+/// A container whose first process waits before its program.
+#[derive(Debug)]
+pub struct Created {
+    pid: i32,
+    pidfd: OwnedFd,
+    channel: Channel,
+    terminal: Option<OwnedFd>,
+}
+
+/// A container that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// As the caller's pid namespace numbers it.
+    pub pid: i32,
+    pub pidfd: OwnedFd,
+    /// Master of the container's terminal.
+    pub terminal: Option<OwnedFd>,
+}
+
+/// Makes the container up to, but not including, its program.
+///
+/// Errors name the step; nothing is left behind.
+pub fn create(request: Request<'_>) -> Result<Created> {
+    let plan = plan::plan(request.spec)?;
+    let process = request
+        .spec
+        .process()
+        .as_ref()
+        .ok_or_else(|| Error::invalid("the specification has no process"))?;
+    let profile = request
+        .spec
+        .linux()
+        .as_ref()
+        .and_then(|l| l.seccomp().as_ref());
+    let seccomp = match request.seccomp {
+        Some(filter) => Some(filter),
+        None => profile.map(Filter::new).transpose()?,
+    };
+    let (channel, other) = Channel::pair()?;
+    let (pid_namespace, joins) = open_joins(&plan.joined_namespaces)?;
+    let init = Init {
+        finish: Finish {
+            process,
+            rlimits: &plan.rlimits,
+            seccomp,
+            die_with_parent: request.die_with_parent,
+        },
+        plan: &plan,
+        root: request.root,
+        stage: request.stage,
+        stdio: request.stdio,
+        view: request.view,
+        joins,
+        entry: request.entry,
+        is_connected_from_outside: request.connect.is_some(),
+        configure: request.configure,
+        channel: other,
+    };
+    let mut channel = Some(channel);
+    let (pid, pidfd) = clone_into(&plan, pid_namespace, request.cgroup, init, &mut channel)?;
+    let created = Created {
+        pid,
+        pidfd,
+        channel: channel.ok_or_else(|| Error::internal("no start channel"))?,
+        terminal: None,
+    };
+    match request.connect {
+        Some(connect) => created.connected(connect),
+        None => Ok(created),
+    }
+}
+
+fn clone_into(
+    plan: &plan::Plan,
+    pid_namespace: Option<OwnedFd>,
+    cgroup: Option<BorrowedFd<'_>>,
+    init: Init<'_>,
+    parents_end: &mut Option<Channel>,
+) -> Result<(i32, OwnedFd)> {
+    let own = match &pid_namespace {
+        None => None,
+        Some(target) => {
+            let own = open_namespace(Path::new("/proc/self/ns/pid"))?;
+            clone::setns(target.as_fd(), ns::PID).doing("join the pid namespace")?;
+            Some(own)
+        }
+    };
+    let cloned = clone::clone_process(plan.new_namespaces & ns::PID, cgroup);
+    let cloned = match cloned {
+        Ok(Cloned::Child) => init.run(parents_end),
+        other => other,
+    };
+    if let Some(own) = own {
+        clone::setns(own.as_fd(), ns::PID).doing("return to the own pid namespace")?;
+    }
+    match cloned.doing("clone the first process")? {
+        Cloned::Parent { pid, pidfd } => Ok((pid, pidfd)),
+        Cloned::Child => Err(Error::internal("the child returned")),
+    }
+}
+
+impl Created {
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Connects the network from outside as soon as there is one inside.
+    fn connected(self, connect: Box<dyn FnOnce(i32) -> Result<()> + '_>) -> Result<Created> {
+        let done = match self.channel.receive() {
+            Ok(Some(Message::NetworkReady)) => {
+                connect(self.pid).and_then(|()| self.channel.send(&Message::Connected))
+            }
+            Ok(Some(Message::Failed(error))) => Err(error),
+            Ok(_) => Err(Error::internal("the container's first process vanished")),
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(()) => Ok(self),
+            Err(error) => {
+                self.kill();
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits until everything is made and the child waits for [`Created::start`]: for callers that start later.
+    pub fn wait_ready(&mut self) -> Result<()> {
+        loop {
+            match self.channel.receive()? {
+                Some(Message::Ready) => return Ok(()),
+                Some(Message::Terminal(master)) => self.terminal = Some(master),
+                Some(Message::Failed(error)) => {
+                    self.kill();
+                    return Err(error);
+                }
+                Some(_) => return Err(Error::internal("unexpected message from the container")),
+                None => {
+                    self.kill();
+                    return Err(Error::internal("the container's first process vanished"));
+                }
+            }
+        }
+    }
+
+    /// Lets the program run; returns when it has been executed, or says why it could not.
+    pub fn start(mut self) -> Result<Running> {
+        let sent = self.channel.send(&Message::Go);
+        match self.failure() {
+            Some(error) => {
+                self.kill();
+                Err(error)
+            }
+            None => {
+                sent?;
+                Ok(Running {
+                    pid: self.pid,
+                    pidfd: self.pidfd,
+                    terminal: self.terminal,
+                })
+            }
+        }
+    }
+
+    /// Reads until the child's end closes; the failure that it told, if any.
+    fn failure(&mut self) -> Option<Error> {
+        loop {
+            match self.channel.receive() {
+                Ok(Some(Message::Failed(error))) => return Some(error),
+                Ok(Some(Message::Terminal(master))) => self.terminal = Some(master),
+                Ok(Some(_)) => {}
+                Ok(None) => return self.vanished(),
+                Err(error) => return Some(error),
+            }
+        }
+    }
+
+    /// The channel also closes when the child is killed before its program.
+    fn vanished(&self) -> Option<Error> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let id = rustix::process::WaitId::PidFd(self.pidfd.as_fd());
+        match rustix::process::waitid(id, options) {
+            Ok(Some(status)) if !self.executed() => Some(Error::internal(format!(
+                "the container's first process ended before its program ({})",
+                match (status.exit_status(), status.terminating_signal()) {
+                    (_, Some(signal)) => format!("signal {signal}"),
+                    (code, None) => format!("exit code {}", code.unwrap_or(-1)),
+                }
+            ))),
+            _ => None,
+        }
+    }
+
+    /// A process that ended quickly did run its program: flag 0x40 (`PF_FORKNOEXEC`) of /proc/PID/stat, field 9, says otherwise.
+    fn executed(&self) -> bool {
+        const PF_FORKNOEXEC: u64 = 0x40;
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)) else {
+            return true;
+        };
+        let flags = stat
+            .rsplit(')')
+            .next()
+            .and_then(|rest| rest.split_whitespace().nth(6))
+            .and_then(|flags| flags.parse::<u64>().ok());
+        flags.is_none_or(|flags| flags & PF_FORKNOEXEC == 0)
+    }
+
+    fn kill(&self) {
+        let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
+        let pid = Pid::from_raw(self.pid);
+        while let Err(rustix::io::Errno::INTR) = rustix::process::waitpid(pid, WaitOptions::empty())
+        {
+        }
+    }
+}
+
+/// Opens namespaces to join; the pid namespace apart, for it must be entered by the parent.
+#[allow(clippy::type_complexity)]
+fn open_joins(
+    joined: &[(u64, std::path::PathBuf)],
+) -> Result<(Option<OwnedFd>, Vec<(u64, OwnedFd)>)> {
+    let mut pid_namespace = None;
+    let mut joins = Vec::new();
+    for (flag, path) in joined {
+        let namespace = open_namespace(path)?;
+        match *flag {
+            ns::PID => pid_namespace = Some(namespace),
+            flag => joins.push((flag, namespace)),
+        }
+    }
+    Ok((pid_namespace, joins))
+}
+
+fn open_namespace(path: &Path) -> Result<OwnedFd> {
+    fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .doing_with(|| format!("open the namespace {}", path.display()))
+}

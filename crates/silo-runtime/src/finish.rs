@@ -1,0 +1,200 @@
+//! The last steps of a process before its program: limits, user, capabilities, seccomp, exec. The same for a container's first
+//! process and for one that enters later.
+
+use std::ffi::CString;
+
+use oci_spec::runtime::Process;
+use rustix::{
+    fs::{self, Mode, OFlags},
+    io::Errno,
+    process::{Gid, Uid},
+    thread,
+};
+use silo_sys::exec;
+use silo_types::{Doing, Error, Kind, Result};
+
+use crate::{capabilities, plan::Rlimit, seccomp::Filter};
+
+/// What a process becomes, prepared before the clone.
+pub(crate) struct Finish<'a> {
+    pub(crate) process: &'a Process,
+    pub(crate) rlimits: &'a [Rlimit],
+    pub(crate) seccomp: Option<Filter>,
+    /// Die when the parent dies.
+    pub(crate) die_with_parent: bool,
+}
+
+impl Finish<'_> {
+    /// Becomes the program; returns only the reason why not.
+    pub(crate) fn become_program(&self) -> Error {
+        match self.settle() {
+            Ok(()) => self.execute(),
+            Err(error) => error,
+        }
+    }
+
+    fn settle(&self) -> Result<()> {
+        let process = self.process;
+        let user = process.user();
+        for limit in self.rlimits {
+            silo_sys::process::set_rlimit(limit.resource, limit.soft, limit.hard).doing_with(
+                || format!("set ulimit {}={}:{}", limit.name, limit.soft, limit.hard),
+            )?;
+        }
+        let no_new_privileges = process.no_new_privileges().unwrap_or(false);
+        if no_new_privileges {
+            thread::set_no_new_privs(true).doing("set no_new_privs")?;
+        } else {
+            // Without no_new_privs a filter needs CAP_SYS_ADMIN, seccomp(2): so before capabilities go.
+            self.load_seccomp()?;
+        }
+        if let Some(capabilities) = process.capabilities() {
+            capabilities::before_setuid(capabilities)?;
+        }
+        let groups: Vec<Gid> = user
+            .additional_gids()
+            .iter()
+            .flatten()
+            .map(|gid| Gid::from_raw(*gid))
+            .collect();
+        thread::set_thread_groups(&groups).doing("set the supplementary groups")?;
+        let (uid, gid) = (Uid::from_raw(user.uid()), Gid::from_raw(user.gid()));
+        thread::set_thread_res_gid(gid, gid, gid).doing_with(|| format!("become group {gid:?}"))?;
+        thread::set_thread_res_uid(uid, uid, uid).doing_with(|| format!("become user {uid:?}"))?;
+        if let Some(capabilities) = process.capabilities() {
+            capabilities::after_setuid(capabilities)?;
+        }
+        rustix::process::umask(Mode::from_raw_mode(user.umask().unwrap_or(0o022)));
+        self.enter_folder()?;
+        if self.die_with_parent {
+            // A change of user cleared what was set before, prctl(2).
+            silo_sys::process::set_parent_death_signal(9).doing("ask to die with the parent")?;
+        }
+        exec::reset_signals();
+        exec::close_on_exec_from(3).doing("close what is not the program's")?;
+        if no_new_privileges {
+            self.load_seccomp()?;
+        }
+        Ok(())
+    }
+
+    fn load_seccomp(&self) -> Result<()> {
+        match &self.seccomp {
+            Some(filter) => filter.load().map(drop).doing("load the seccomp filter"),
+            None => Ok(()),
+        }
+    }
+
+    /// The working directory must be one that the container's root can name: a leaked descriptor of the host is none.
+    fn enter_folder(&self) -> Result<()> {
+        let cwd = self.process.cwd();
+        let named = || format!("enter the working directory {}", cwd.display());
+        if cwd.as_os_str() != "/" {
+            rustix::process::chdir(cwd.as_path()).doing_with(named)?;
+        } else {
+            rustix::process::chdir(c"/").doing_with(named)?;
+            return Ok(());
+        }
+        let here = rustix::process::getcwd(Vec::new()).doing_with(named)?;
+        if here.as_bytes().starts_with(b"/") {
+            Ok(())
+        } else {
+            Err(Error::invalid(format!(
+                "the working directory {} lies outside the container",
+                cwd.display()
+            )))
+        }
+    }
+
+    fn execute(&self) -> Error {
+        let args = self.process.args().as_deref().unwrap_or_default();
+        let env = self.process.env().as_deref().unwrap_or_default();
+        let Some(program) = args.first() else {
+            return Error::invalid("no command specified: name one after the image");
+        };
+        let words = exec::Words::new(args.iter().map(String::as_str));
+        let variables = exec::Words::new(env.iter().map(String::as_str));
+        let (words, variables) = match (words, variables) {
+            (Ok(words), Ok(variables)) => (words, variables),
+            _ => {
+                return Error::invalid(
+                    "a word of the command or the environment holds a NUL character",
+                );
+            }
+        };
+        let run = |path: &str| match CString::new(path) {
+            Ok(path) => exec::execve(&path, &words, &variables),
+            Err(error) => error.into(),
+        };
+        if program.contains('/') {
+            return not_executed(program, &run(program), false);
+        }
+        let search = env
+            .iter()
+            .rev()
+            .find_map(|variable| variable.strip_prefix("PATH="))
+            .unwrap_or("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        let mut denied = None;
+        for folder in search.split(':') {
+            let folder = if folder.is_empty() { "." } else { folder };
+            let path = format!("{folder}/{program}");
+            let error = run(&path);
+            match error.raw_os_error().map(Errno::from_raw_os_error) {
+                Some(Errno::NOENT) if exists(&path) => {
+                    return not_executed(program, &error, false);
+                }
+                Some(Errno::NOENT | Errno::NOTDIR) => {}
+                Some(Errno::ACCESS) => denied = Some(error),
+                _ => return not_executed(program, &error, false),
+            }
+        }
+        match denied {
+            Some(error) => not_executed(program, &error, false),
+            None => not_executed(program, &Errno::NOENT.into(), true),
+        }
+    }
+}
+
+/// Present, so that a "no such file" of execve(2) means its interpreter.
+fn exists(path: &str) -> bool {
+    fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).is_ok()
+}
+
+/// Docker's texts and classes: 127 for what is not there, 126 for what cannot be executed.
+fn not_executed(program: &str, error: &std::io::Error, searched: bool) -> Error {
+    let shown: String = program.chars().take(200).collect();
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    let (kind, why) = match errno {
+        Some(Errno::NOENT) if searched => (
+            Kind::CommandNotFound,
+            "executable file not found in $PATH".to_owned(),
+        ),
+        Some(Errno::NOENT) if exists(program) => (
+            Kind::CommandNotFound,
+            "no such file or directory: its interpreter or loader is missing in the image"
+                .to_owned(),
+        ),
+        Some(Errno::NOENT | Errno::NOTDIR) => (
+            Kind::CommandNotFound,
+            "no such file or directory".to_owned(),
+        ),
+        Some(Errno::ACCESS) => (Kind::CommandNotExecutable, "permission denied".to_owned()),
+        Some(Errno::NOEXEC) => (
+            Kind::CommandNotExecutable,
+            "exec format error: not a program of this machine, or a script without #!".to_owned(),
+        ),
+        Some(Errno::TOOBIG) => (
+            Kind::Invalid,
+            "the arguments and the environment are too long together".to_owned(),
+        ),
+        _ => (
+            Kind::CommandNotExecutable,
+            Error::system(
+                "exec",
+                std::io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(0)),
+            )
+            .to_string(),
+        ),
+    };
+    Error::new(kind, format!("exec: {shown:?}: {why}"))
+}

@@ -1,0 +1,22 @@
+//! The OCI runtime: a specification in, a process out.
+//!
+//! `plan` turns the document into steps, `create` clones and hands over, `init` carries the steps out as the container's first
+//! process, `finish` makes it the program; `enter` brings further processes in. No state is kept on disk here: names, files and
+//! lives are the engine's. Nothing that calls this may have threads.
+#![forbid(unsafe_code)]
+
+pub mod capabilities;
+mod channel;
+mod create;
+mod enter;
+mod finish;
+mod init;
+mod mount_options;
+mod plan;
+mod rootfs;
+pub mod seccomp;
+
+pub use create::{Created, Request, Running, Stdio, create};
+pub use enter::{Entry, enter};
+pub use plan::{Plan, plan};
+pub use rootfs::{CgroupHierarchy, CgroupView, Root};

@@ -1,0 +1,72 @@
+//! System call filters: profile in, program out, and Silo's default profile.
+//!
+//! The runtime makes a [`Filter`] before it clones and loads it as one of the last steps before the container's program, after
+//! the capabilities are set when `no_new_privs` is on, before it otherwise (the kernel wants CAP_SYS_ADMIN or `no_new_privs`).
+//! What is loaded depends on the profile alone: a filter that cannot be made or loaded is an error, never a container without.
+
+mod bpf;
+mod calls;
+mod compile;
+mod profile;
+mod syscalls;
+#[cfg(test)]
+mod tests;
+
+use std::{io, os::fd::OwnedFd};
+
+use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, LinuxSeccompFilterFlag};
+use silo_sys::seccomp::{self as sys, Flags, SockFilter};
+use silo_types::Result;
+
+pub use compile::compile;
+pub use profile::default_profile;
+
+#[cfg(not(target_arch = "x86_64"))]
+compile_error!(
+    "the tables of system calls are x86-64's: add those of this machine to seccomp/syscalls.rs"
+);
+
+/// A compiled profile with the way to attach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    pub program: Vec<SockFilter>,
+    pub flags: Flags,
+    /// Some call has the verdict NOTIFY: loading yields a listener.
+    pub notifies: bool,
+}
+
+impl Filter {
+    /// Compiles a profile; errors as [`compile`].
+    ///
+    /// The flag TSYNC is left out, as in runc: the thread that loads the filter is the only one that lives on through exec. So is
+    /// WAIT_KILLABLE_RECV when no call notifies, since the kernel refuses it then.
+    pub fn new(profile: &LinuxSeccomp) -> Result<Filter> {
+        let notify = LinuxSeccompAction::ScmpActNotify;
+        let notifies = profile
+            .syscalls()
+            .iter()
+            .flatten()
+            .any(|entry| entry.action() == notify);
+        let has = |flag| profile.flags().iter().flatten().any(|f| *f == flag);
+        Ok(Filter {
+            program: compile(profile)?,
+            flags: Flags {
+                log: has(LinuxSeccompFilterFlag::SeccompFilterFlagLog),
+                spec_allow: has(LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow),
+                tsync: false,
+                wait_killable_recv: notifies
+                    && has(LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv),
+            },
+            notifies,
+        })
+    }
+
+    /// Attaches the filter to the calling thread for good; the listener, if calls notify, is for the agent at the profile's
+    /// `listenerPath`. Allocates nothing.
+    pub fn load(&self) -> io::Result<Option<OwnedFd>> {
+        match self.notifies {
+            true => sys::load_with_listener(&self.program, self.flags).map(Some),
+            false => sys::load(&self.program, self.flags).map(|()| None),
+        }
+    }
+}
