@@ -1,0 +1,114 @@
+//! A container as commands see it: its configuration and its state, checked against the live process.
+
+use silo_types::{ContainerConfig, ContainerId, ContainerState, Error, ProcessId, Result, Status};
+
+use crate::{Engine, store};
+
+/// What is known about a container at the time of asking.
+#[derive(Clone, Debug)]
+pub struct Container {
+    pub config: ContainerConfig,
+    pub state: ContainerState,
+}
+
+impl Container {
+    pub fn id(&self) -> &ContainerId {
+        &self.config.id
+    }
+
+    pub fn name(&self) -> &str {
+        &self.state.name
+    }
+
+    /// The main process; Conflict when it does not run.
+    pub fn main_process(&self) -> Result<ProcessId> {
+        match (self.state.status.is_up(), self.state.main) {
+            (true, Some(main)) => Ok(main),
+            _ => Err(Error::conflict(format!(
+                "container {} is not running",
+                self.name()
+            ))),
+        }
+    }
+
+    /// The limits in force: as created, or as last updated.
+    pub fn resources(&self) -> &silo_types::Resources {
+        self.state
+            .resources
+            .as_ref()
+            .unwrap_or(&self.config.resources)
+    }
+}
+
+impl Engine {
+    /// By name, by id, or by a prefix of an id that no other container has.
+    pub fn find(&self, reference: &str) -> Result<Container> {
+        let id = self.find_id(reference)?;
+        self.container(&id)
+    }
+
+    pub fn find_id(&self, reference: &str) -> Result<ContainerId> {
+        let wanted = reference.strip_prefix('/').unwrap_or(reference);
+        let shown: String = wanted.chars().take(80).collect();
+        let missing = || Error::not_found(format!("no such container: {shown}"));
+        if wanted.is_empty() || wanted.len() > 255 || wanted.contains('/') {
+            return Err(missing());
+        }
+        if let Some(id) = store::read_name(&self.paths, wanted)
+            && self.paths.container(&id).exists()
+        {
+            return Ok(id);
+        }
+        if !wanted.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(missing());
+        }
+        let mut found: Vec<ContainerId> = store::ids(&self.paths)?
+            .into_iter()
+            .filter(|id| id.as_str().starts_with(wanted))
+            .collect();
+        match found.len() {
+            0 => Err(missing()),
+            1 => Ok(found.swap_remove(0)),
+            n => Err(Error::invalid(format!(
+                "{n} containers have ids that begin with {shown}: give more digits"
+            ))),
+        }
+    }
+
+    /// Every container, the newest first. One whose folder is being made or removed is left out.
+    pub fn list(&self) -> Result<Vec<Container>> {
+        let mut all: Vec<Container> = store::ids(&self.paths)?
+            .iter()
+            .filter_map(|id| self.container(id).ok())
+            .collect();
+        all.sort_by(|a, b| b.config.created.cmp(&a.config.created));
+        Ok(all)
+    }
+
+    /// Reads a container; one whose monitor died is repaired first.
+    pub fn container(&self, id: &ContainerId) -> Result<Container> {
+        let config = store::read_config(&self.paths, id)
+            .map_err(|e| e.context(format!("container {}", id.short())))?;
+        let state = self.checked_state(&config)?;
+        Ok(Container { config, state })
+    }
+
+    fn checked_state(&self, config: &ContainerConfig) -> Result<ContainerState> {
+        let state = match store::read_state(&self.paths, &config.id)? {
+            Some(state) => state,
+            None => ContainerState {
+                name: config.name.clone(),
+                ..ContainerState::default()
+            },
+        };
+        let live = matches!(
+            state.status,
+            Status::Running | Status::Paused | Status::Restarting | Status::Removing
+        );
+        let monitored = |m: &ProcessId| silo_observe::is_alive(*m);
+        if !live || state.monitor.as_ref().is_some_and(monitored) {
+            return Ok(state);
+        }
+        self.repair(config, state)
+    }
+}

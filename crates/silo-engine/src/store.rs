@@ -1,0 +1,274 @@
+//! Containers on disk: a folder each, held by a lock, with an immutable `config.json` and an atomically replaced `state.json`.
+//!
+//! The lock is flock(2) on the folder itself. A monitor inherits it from the process that forked it and keeps it for life, so a
+//! free lock beside a state that says "running" means that the monitor died. Names are symbolic links `names/NAME → ID`: taken
+//! by symlink(2), which one of two racing commands wins.
+//!
+//! Order of making: folder, lock, name, configuration. A folder without configuration whose lock is free is debris of a killed
+//! command; a name whose folder is gone is free again.
+
+use std::{
+    fs::File,
+    io::{ErrorKind, Write},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{DirBuilderExt, OpenOptionsExt},
+    },
+    path::PathBuf,
+};
+
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
+use serde::{Serialize, de::DeserializeOwned};
+use silo_types::{
+    ContainerConfig, ContainerId, ContainerState, Doing, Error, Kind, Result, check_name,
+    generate_name,
+};
+
+use crate::paths::Paths;
+
+/// A container's folder with its lock held.
+#[derive(Debug)]
+pub struct Locked {
+    pub id: ContainerId,
+    pub path: PathBuf,
+    /// Descriptor of the folder; the lock is its open file description's.
+    pub lock: OwnedFd,
+}
+
+impl Locked {
+    pub fn write_state(&self, state: &ContainerState) -> Result<()> {
+        replace_json(&self.path, "state.json", state)
+    }
+}
+
+/// 64 random digits.
+pub fn new_id() -> Result<ContainerId> {
+    Ok(ContainerId::from_bytes(random()?))
+}
+
+pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0u8; N];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .doing("get random bytes")?;
+    Ok(bytes)
+}
+
+/// Makes the folder of `config.id`, takes its name (made up when empty) and writes both files.
+///
+/// Errors: [`Kind::Conflict`] when the name is taken; then nothing is left.
+pub fn create(paths: &Paths, config: &mut ContainerConfig) -> Result<Locked> {
+    if !config.name.is_empty() {
+        check_name("container", &config.name)?;
+    }
+    let path = paths.container(&config.id);
+    let mut builder = std::fs::DirBuilder::new();
+    builder.mode(0o700);
+    match builder.create(&path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            paths.make()?;
+            builder.create(&path)
+        }
+        other => other,
+    }
+    .doing_with(|| format!("make the folder {}", path.display()))?;
+    let made = fill(paths, config, &path);
+    if made.is_err() {
+        let _ = release_name(paths, &config.name, &config.id);
+        let _ = remove_folder(&path);
+    }
+    made
+}
+
+fn fill(paths: &Paths, config: &mut ContainerConfig, path: &std::path::Path) -> Result<Locked> {
+    let lock = open_folder(path)?;
+    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
+        .doing_with(|| format!("lock {}", path.display()))?;
+    let locked = Locked {
+        id: config.id.clone(),
+        path: path.to_owned(),
+        lock,
+    };
+    if config.name.is_empty() {
+        config.name = take_any_name(paths, &config.id)?;
+    } else {
+        take_name(paths, &config.name, &config.id)?;
+    }
+    write_json(path, "config.json", config)?;
+    Ok(locked)
+}
+
+/// Takes `name` for `id`: Conflict with Docker's words when a container holds it.
+pub fn take_name(paths: &Paths, name: &str, id: &ContainerId) -> Result<()> {
+    let link = paths.name(name);
+    for _ in 0..8 {
+        match std::os::unix::fs::symlink(id.as_str(), &link) {
+            Ok(()) => return Ok(()),
+            Err(e) if e.kind() == ErrorKind::NotFound => paths.make()?,
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                let Some(holder) = read_name(paths, name) else {
+                    continue;
+                };
+                if paths.container(&holder).exists() {
+                    return Err(Error::conflict(format!(
+                        "the container name \"{name}\" is already in use by container {}: remove or rename that container, or choose another name",
+                        holder.short()
+                    )));
+                }
+                // Left by a removal that was killed half-way.
+                let _ = std::fs::remove_file(&link);
+            }
+            Err(e) => return Err(Error::system(format!("take the name {name}"), e)),
+        }
+    }
+    Err(Error::conflict(format!(
+        "the name {name} is being taken by others: try again"
+    )))
+}
+
+fn take_any_name(paths: &Paths, id: &ContainerId) -> Result<String> {
+    for attempt in 0..20 {
+        let name = generate_name(u64::from_le_bytes(random()?), attempt);
+        match take_name(paths, &name, id) {
+            Ok(()) => return Ok(name),
+            Err(e) if e.kind() == Kind::Conflict => {}
+            Err(e) => return Err(e),
+        }
+    }
+    let name = format!("silo_{}", id.short());
+    take_name(paths, &name, id)?;
+    Ok(name)
+}
+
+/// Gives a name back if it is still this container's.
+pub fn release_name(paths: &Paths, name: &str, id: &ContainerId) -> Result<()> {
+    if !name.is_empty() && read_name(paths, name).as_ref() == Some(id) {
+        std::fs::remove_file(paths.name(name)).doing_with(|| format!("release the name {name}"))?;
+    }
+    Ok(())
+}
+
+pub fn read_name(paths: &Paths, name: &str) -> Option<ContainerId> {
+    let target = std::fs::read_link(paths.name(name)).ok()?;
+    ContainerId::parse(target.to_str()?).ok()
+}
+
+/// Whether a command or a monitor holds the container, or `None` when there is no such folder.
+pub fn try_lock(paths: &Paths, id: &ContainerId) -> Result<Option<Locked>> {
+    lock_with(paths, id, FlockOperation::NonBlockingLockExclusive)
+}
+
+fn lock_with(paths: &Paths, id: &ContainerId, how: FlockOperation) -> Result<Option<Locked>> {
+    let path = paths.container(id);
+    let lock = open_folder(&path)?;
+    match rustix::fs::flock(&lock, how) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+        Err(e) => return Err(Error::system(format!("lock {}", path.display()), e)),
+    }
+    // It may have been removed while we waited.
+    let links = rustix::fs::fstat(&lock)
+        .doing("stat a container's folder")?
+        .st_nlink;
+    if links == 0 {
+        return Err(Error::not_found(format!(
+            "no such container: {}",
+            id.short()
+        )));
+    }
+    Ok(Some(Locked {
+        id: id.clone(),
+        path,
+        lock,
+    }))
+}
+
+fn open_folder(path: &std::path::Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
+        Ok(folder) => Ok(folder),
+        Err(rustix::io::Errno::NOENT) => Err(Error::not_found(format!(
+            "no such container: {}",
+            path.file_name().unwrap_or_default().to_string_lossy()
+        ))),
+        Err(e) => Err(Error::system(format!("open {}", path.display()), e)),
+    }
+}
+
+pub fn read_config(paths: &Paths, id: &ContainerId) -> Result<ContainerConfig> {
+    read_json(&paths.container(id).join("config.json"))
+}
+
+/// The state as last written; a container that was never started has none.
+pub fn read_state(paths: &Paths, id: &ContainerId) -> Result<Option<ContainerState>> {
+    match read_json(&paths.container(id).join("state.json")) {
+        Ok(state) => Ok(Some(state)),
+        Err(e) if e.kind() == Kind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Ids of all container folders.
+pub fn ids(paths: &Paths) -> Result<Vec<ContainerId>> {
+    let folder = match std::fs::read_dir(paths.containers()) {
+        Ok(folder) => folder,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => {
+            return Err(Error::system(
+                format!("list {}", paths.containers().display()),
+                e,
+            ));
+        }
+    };
+    Ok(folder
+        .flatten()
+        .filter_map(|entry| ContainerId::parse(entry.file_name().to_str()?).ok())
+        .collect())
+}
+
+pub(crate) fn read_json<T: DeserializeOwned>(path: &std::path::Path) -> Result<T> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            return Err(Error::not_found(format!(
+                "no such file: {}",
+                path.display()
+            )));
+        }
+        Err(e) => return Err(Error::system(format!("read {}", path.display()), e)),
+    };
+    serde_json::from_slice(&bytes).doing_with(|| format!("understand {}", path.display()))
+}
+
+fn write_json<T: Serialize>(folder: &std::path::Path, name: &str, value: &T) -> Result<()> {
+    let path = folder.join(name);
+    let text = serde_json::to_vec(value).doing_with(|| format!("write {}", path.display()))?;
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)
+        .and_then(|mut file: File| file.write_all(&text))
+        .doing_with(|| format!("write {}", path.display()))
+}
+
+/// Readers see the old or the new file, never half of one.
+pub(crate) fn replace_json<T: Serialize>(
+    folder: &std::path::Path,
+    name: &str,
+    value: &T,
+) -> Result<()> {
+    let fresh = format!(".{name}.new");
+    write_json(folder, &fresh, value)?;
+    std::fs::rename(folder.join(&fresh), folder.join(name))
+        .doing_with(|| format!("replace {}", folder.join(name).display()))
+}
+
+/// Removes a container's folder with all that is in it, never following a link.
+pub(crate) fn remove_folder(path: &std::path::Path) -> Result<()> {
+    let named = || Error::internal(format!("{} is no container's folder", path.display()));
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(named());
+    };
+    silo_image::remove_tree(crate::rootfs::open_folder(parent)?, name)
+}
