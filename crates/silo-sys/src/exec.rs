@@ -1,8 +1,10 @@
 //! The last steps before a program: descriptors, signals, execve(2).
 
 use std::{
-    ffi::{CStr, CString},
-    io, mem, ptr,
+    ffi::{CStr, CString, OsString},
+    io, mem,
+    os::unix::ffi::OsStringExt,
+    ptr,
 };
 
 /// Marks every descriptor from `first` on close-on-exec, close_range(2): nothing of the engine's reaches the container.
@@ -23,10 +25,16 @@ pub struct Words {
 impl Words {
     /// Fails on a word with a NUL byte.
     pub fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> io::Result<Words> {
-        let owned = words
-            .into_iter()
-            .map(CString::new)
-            .collect::<Result<Vec<_>, _>>()?;
+        Words::from_bytes(words.into_iter().map(|word| word.as_bytes().to_vec()))
+    }
+
+    /// The same from the system's strings.
+    pub fn from_os(words: impl IntoIterator<Item = OsString>) -> io::Result<Words> {
+        Words::from_bytes(words.into_iter().map(OsString::into_vec))
+    }
+
+    fn from_bytes(words: impl Iterator<Item = Vec<u8>>) -> io::Result<Words> {
+        let owned = words.map(CString::new).collect::<Result<Vec<_>, _>>()?;
         let pointers = owned
             .iter()
             .map(|word| word.as_ptr())
