@@ -19,6 +19,7 @@ impl Engine {
     ///
     /// Errors: NotFound for the image, Conflict for the name, Invalid for what cannot be.
     pub fn create(&self, config: ContainerConfig) -> Result<Created> {
+        let _hold = self.images.hold()?;
         let image = self.images.resolve(&config.image.reference)?;
         let (locked, config) = self.make(config, &image)?;
         drop(locked);

@@ -75,6 +75,7 @@ impl Engine {
         asked: &ExecSpec,
         streams: ExecStreams,
     ) -> Result<Session> {
+        silo_runtime::ensure_sealed()?;
         let main = container.main_process()?;
         if container.state.status == Status::Paused {
             return Err(Error::conflict(format!(

@@ -50,9 +50,13 @@ impl Engine {
         streams: Option<Streams>,
         created: &mut dyn FnMut(&ContainerConfig) -> Result<()>,
     ) -> Result<Started> {
+        silo_runtime::ensure_sealed()?;
         let mut clock = Clock::new();
+        // Until the configuration is on disk, nothing else says that the image is used.
+        let hold = self.images.hold()?;
         let image = self.images.resolve(&config.image.reference)?;
         let (locked, config) = self.make(config, &image)?;
+        drop(hold);
         clock.step("create");
         if let Err(error) = created(&config) {
             let state = fresh_state(&config);
@@ -72,6 +76,7 @@ impl Engine {
 
     /// Starts a container that exists.
     pub fn start(&self, container: &Container, streams: Option<Streams>) -> Result<Started> {
+        silo_runtime::ensure_sealed()?;
         let clock = Clock::new();
         let config = container.config.clone();
         let Some(locked) = store::try_lock(&self.paths, &config.id)? else {

@@ -14,6 +14,7 @@ use crate::{
     create::now,
     events::Event,
     lifecycle::fresh_state,
+    network::Teardown,
     protocol::{Freed, Request},
     store::{self, Locked},
 };
@@ -39,8 +40,8 @@ impl Engine {
     }
 
     /// Gives back all that the kernel holds for a container; idempotent, goes on past errors and returns them.
-    pub(crate) fn teardown(&self, config: &ContainerConfig) -> Vec<Error> {
-        let mut errors = self.detach_network(config);
+    pub(crate) fn teardown(&self, config: &ContainerConfig, how: Teardown) -> Vec<Error> {
+        let mut errors = self.detach_network(config, how);
         match self.cgroup(config) {
             Ok(cgroup) => {
                 let left = cgroup.procs(false).is_ok_and(|pids| !pids.is_empty());
@@ -139,7 +140,7 @@ impl Engine {
         if let Some(main) = state.main {
             kill_process(main);
         }
-        let errors = self.teardown(config);
+        let errors = self.teardown(config, Teardown::Whole);
         let _ = std::fs::remove_file(self.paths.socket(&config.id));
         state.status = Status::Exited;
         state.main = None;

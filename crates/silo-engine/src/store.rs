@@ -29,7 +29,6 @@ use crate::paths::Paths;
 /// A container's folder with its lock held.
 #[derive(Debug)]
 pub struct Locked {
-    pub id: ContainerId,
     pub path: PathBuf,
     /// Descriptor of the folder; the lock is its open file description's.
     pub lock: OwnedFd,
@@ -84,7 +83,6 @@ fn fill(paths: &Paths, config: &mut ContainerConfig, path: &std::path::Path) -> 
     rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
         .doing_with(|| format!("lock {}", path.display()))?;
     let locked = Locked {
-        id: config.id.clone(),
         path: path.to_owned(),
         lock,
     };
@@ -175,11 +173,7 @@ fn lock_with(paths: &Paths, id: &ContainerId, how: FlockOperation) -> Result<Opt
             id.short()
         )));
     }
-    Ok(Some(Locked {
-        id: id.clone(),
-        path,
-        lock,
-    }))
+    Ok(Some(Locked { path, lock }))
 }
 
 fn open_folder(path: &std::path::Path) -> Result<OwnedFd> {

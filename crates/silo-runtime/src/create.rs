@@ -94,6 +94,11 @@ pub fn create(request: Request<'_>) -> Result<Created> {
         Some(filter) => Some(filter),
         None => profile.map(Filter::new).transpose()?,
     };
+    if seccomp.as_ref().is_some_and(|filter| filter.notifies) {
+        return Err(Error::unsupported(
+            "a seccomp profile with SCMP_ACT_NOTIFY needs a listener, which is not available yet",
+        ));
+    }
     let (channel, other) = Channel::pair()?;
     let (pid_namespace, joins) = open_joins(&plan.joined_namespaces)?;
     let init = Init {

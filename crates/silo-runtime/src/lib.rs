@@ -14,9 +14,11 @@ mod init;
 mod mount_options;
 mod plan;
 mod rootfs;
+mod sealed;
 pub mod seccomp;
 
 pub use create::{Created, Request, Running, Stdio, create};
 pub use enter::{Entry, enter};
 pub use plan::{Plan, plan};
+pub use sealed::ensure_sealed;
 pub use rootfs::{CgroupHierarchy, CgroupView, Root};

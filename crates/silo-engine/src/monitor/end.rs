@@ -9,6 +9,7 @@ use super::run::Monitor;
 use crate::{
     create::now,
     events::Event,
+    network::Teardown,
     protocol::{self, Exit, Reply},
 };
 
@@ -38,7 +39,11 @@ impl Monitor<'_> {
         self.main = None;
         self.kill_at = None;
         self.oom.look_at = None;
-        for error in self.engine.teardown(&self.config) {
+        let how = match self.thorough {
+            true => Teardown::Whole,
+            false => Teardown::Quick,
+        };
+        for error in self.engine.teardown(&self.config, how) {
             self.state.error = error.to_string();
         }
         self.state.exit_code = code;

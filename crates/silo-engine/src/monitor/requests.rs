@@ -78,6 +78,7 @@ impl Monitor<'_> {
                 self.clients[index].waits_for_exit = true;
                 self.ends = true;
                 self.state.stopped_by_user = true;
+                self.thorough = true;
                 self.measure_freed();
                 self.restart_at = None;
                 self.signal_main(Signal::KILL);

@@ -47,6 +47,8 @@ pub(crate) struct Monitor<'a> {
     pub(super) kill_at: Option<Instant>,
     pub(super) restart_at: Option<Instant>,
     pub(super) restart_delay: Duration,
+    /// The end was asked for with everything freed: `rm -f`.
+    pub(super) thorough: bool,
     /// No restart any more.
     pub(super) ends: bool,
     pub(super) oom: super::oom::OomState,
@@ -100,6 +102,7 @@ impl<'a> Monitor<'a> {
             kill_at: None,
             restart_at: None,
             restart_delay: Duration::from_millis(100),
+            thorough: false,
             ends: false,
             oom: super::oom::OomState::new(),
             freed: Freed::default(),

@@ -15,7 +15,7 @@ use silo_types::{ContainerConfig, Doing, Error, NamespaceMode, NetworkMode, Proc
 use super::Clock;
 use crate::{
     Engine, filter,
-    network::Prepared,
+    network::{Prepared, Teardown},
     resources::{self, host_device},
     spec::{self, Facts},
     users,
@@ -51,7 +51,7 @@ impl Start<'_> {
         let started = self.steps(clock);
         if started.is_err() {
             // The cause is what the user must hear; what the teardown finds is for `doctor`.
-            let _ = self.engine.teardown(self.config);
+            let _ = self.engine.teardown(self.config, Teardown::Whole);
         }
         started
     }
@@ -161,6 +161,7 @@ impl Start<'_> {
         }
         if let NetworkMode::Container(id) = &self.config.network.mode {
             join(T::Network, "net", id)?;
+            self.engine.mark_shared(&ContainerId::parse(id)?)?;
         }
         if modes.ipc == NamespaceMode::Host {
             facts.shm_source = Some(PathBuf::from("/dev/shm"));

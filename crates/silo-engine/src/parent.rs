@@ -1,0 +1,28 @@
+//! A control group above containers, with limits of its own: `--cgroup-parent` for a lesson or a batch.
+
+use silo_cgroup::{Cgroup, CgroupPath, Existing, Layout};
+use silo_types::{Resources, Result};
+
+use crate::{Engine, resources};
+
+/// Removed when dropped; containers below must have ended by then.
+#[derive(Debug)]
+pub struct CgroupParent(Cgroup);
+
+impl Engine {
+    /// Makes the group `name` in every hierarchy with these limits, which hold for all containers below together.
+    pub fn make_cgroup_parent(&self, name: &str, limits: &Resources) -> Result<CgroupParent> {
+        let path = CgroupPath::new(&format!("/{}", name.trim_matches('/')))?;
+        let layout = Layout::detect()?;
+        let mut linux = resources::limits(limits, &resources::block_device)?;
+        linux.set_devices(Some(resources::device_rules(&[], true)));
+        Cgroup::create(&layout, &path, &linux, Existing::Refuse).map(CgroupParent)
+    }
+}
+
+impl Drop for CgroupParent {
+    fn drop(&mut self) {
+        // What still runs below keeps it; `doctor` tells.
+        self.0.destroy();
+    }
+}
