@@ -10,7 +10,9 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use silo_cgroup::{Cgroup, Existing, Layout, OomWatch};
 use silo_image::Image;
 use silo_runtime::{CgroupHierarchy, CgroupView, Request, Root, Running, Stdio};
-use silo_types::{ContainerConfig, Doing, Error, NamespaceMode, NetworkMode, ProcessId, Result};
+use silo_types::{
+    ContainerConfig, ContainerId, Doing, Error, NamespaceMode, NetworkMode, ProcessId, Result,
+};
 
 use super::Clock;
 use crate::{
