@@ -83,22 +83,22 @@ impl LogWriter {
             Stream::Output => "stdout",
             Stream::Error => "stderr",
         };
-        self.pending.extend_from_slice(b"{\"log\":");
         let text = String::from_utf8_lossy(&line);
+        let mut record = b"{\"log\":".to_vec();
         // Writing a string to a vector cannot fail.
-        let _ = serde_json::to_writer(&mut self.pending, &text);
-        self.pending.extend_from_slice(b",\"stream\":\"");
-        self.pending.extend_from_slice(name.as_bytes());
-        self.pending.extend_from_slice(b"\",\"time\":\"");
-        self.pending.extend_from_slice(time.as_bytes());
-        self.pending.extend_from_slice(b"\"}\n");
+        let _ = serde_json::to_writer(&mut record, &text);
+        for part in [",\"stream\":\"", name, "\",\"time\":\"", time, "\"}\n"] {
+            record.extend_from_slice(part.as_bytes());
+        }
         line.clear();
         self.open_lines[stream as usize] = line;
-        if self.config.max_size > 0 && self.size + self.pending.len() as u64 >= self.config.max_size
-        {
+        let before = self.size + self.pending.len() as u64;
+        let most = self.config.max_size;
+        if most > 0 && before > 0 && before + record.len() as u64 > most {
             self.flush();
             self.rotate();
         }
+        self.pending.extend_from_slice(&record);
     }
 
     fn flush(&mut self) {
