@@ -39,6 +39,7 @@ impl Engine {
         config.created = now();
         config.image.id = image.id.to_string();
         complete(&mut config, image)?;
+        check_host(&config)?;
         self.resolve_shared(&mut config)?;
         let locked = store::create(&self.paths, &mut config)?;
         self.record(events::Event::of_container(&config, &config.name, "create"));
@@ -143,6 +144,23 @@ fn complete(config: &mut ContainerConfig, image: &Image) -> Result<()> {
     }
     image_volumes(config, &defaults.volumes)?;
     name_anonymous_volumes(config)
+}
+
+/// What this host cannot enforce is refused, never left out.
+fn check_host(config: &ContainerConfig) -> Result<()> {
+    let security = &config.security;
+    if !matches!(security.apparmor.as_str(), "" | "unconfined") {
+        return Err(Error::unsupported(format!(
+            "apparmor profile {}: Silo cannot set AppArmor profiles yet, use apparmor=unconfined",
+            security.apparmor
+        )));
+    }
+    if let Some(label) = security.labels.iter().find(|label| *label != "disable") {
+        return Err(Error::unsupported(format!(
+            "label {label}: Silo cannot set SELinux labels yet, use label=disable"
+        )));
+    }
+    Ok(())
 }
 
 fn host_name() -> Result<String> {

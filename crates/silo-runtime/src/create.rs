@@ -37,6 +37,8 @@ pub struct Request<'a> {
     pub entry: Option<Entry>,
     /// A filter made already, used instead of the specification's profile.
     pub seccomp: Option<Filter>,
+    /// A first process of Silo's own stays above the program: reaps and hands on signals.
+    pub init: bool,
     /// The first process dies with the caller.
     pub die_with_parent: bool,
     /// Run by the caller with the child's pid when its network namespace exists.
@@ -106,6 +108,7 @@ pub fn create(request: Request<'_>) -> Result<Created> {
             process,
             rlimits: &plan.rlimits,
             seccomp,
+            reaper: request.init,
             die_with_parent: request.die_with_parent,
         },
         plan: &plan,
@@ -117,7 +120,7 @@ pub fn create(request: Request<'_>) -> Result<Created> {
         entry: request.entry,
         is_connected_from_outside: request.connect.is_some(),
         configure: request.configure,
-        channel: other,
+        channel: Some(other),
     };
     let mut channel = Some(channel);
     let (pid, pidfd) = clone_into(&plan, pid_namespace, request.cgroup, init, &mut channel)?;

@@ -54,13 +54,14 @@ pub fn enter(entry: Entry<'_>) -> Result<Running> {
             process: entry.process,
             rlimits: &rlimits,
             seccomp: entry.seccomp,
+            reaper: false,
             die_with_parent: false,
         },
         target: entry.target,
         namespaces: entry.namespaces & !ns::PID,
         doors: entry.doors,
         stdio: entry.stdio,
-        channel: other,
+        channel: Some(other),
     };
     let mut channel = Some(channel);
     let cloned = clone::clone_process(0, entry.cgroup).doing("clone a process")?;
@@ -105,18 +106,20 @@ struct Child<'a> {
     namespaces: u64,
     doors: Option<silo_cgroup::Entry>,
     stdio: Stdio,
-    channel: Channel,
+    channel: Option<Channel>,
 }
 
 impl Child<'_> {
     fn run(mut self, parents_end: &mut Option<Channel>) -> ! {
         drop(parents_end.take());
         let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match self.set_up() {
-            Ok(()) => self.finish.become_program(),
+            Ok(()) => self.finish.become_program(&mut self.channel),
             Err(error) => error,
         }));
         let error = made.unwrap_or_else(|_| Error::internal("the entering process panicked"));
-        let _ = self.channel.send(&Message::Failed(error));
+        if let Some(channel) = &self.channel {
+            let _ = channel.send(&Message::Failed(error));
+        }
         silo_sys::process::exit_now(1)
     }
 
@@ -137,7 +140,9 @@ impl Child<'_> {
                 rustix::process::setsid().doing("start a session")?;
                 let (master, slave) = open_terminal(self.finish.process.user().uid())?;
                 take_terminal(&slave, *size)?;
-                self.channel.send(&Message::Terminal(master))?;
+                if let Some(channel) = &self.channel {
+                    channel.send(&Message::Terminal(master))?;
+                }
             }
         }
         Ok(())

@@ -13,24 +13,40 @@ use rustix::{
 use silo_sys::exec;
 use silo_types::{Doing, Error, Kind, Result};
 
-use crate::{capabilities, plan::Rlimit, seccomp::Filter};
+use crate::{capabilities, channel::Channel, plan::Rlimit, reaper, seccomp::Filter};
 
 /// What a process becomes, prepared before the clone.
 pub(crate) struct Finish<'a> {
     pub(crate) process: &'a Process,
     pub(crate) rlimits: &'a [Rlimit],
     pub(crate) seccomp: Option<Filter>,
+    /// A first process of our own stays above the program.
+    pub(crate) reaper: bool,
     /// Die when the parent dies.
     pub(crate) die_with_parent: bool,
 }
 
 impl Finish<'_> {
-    /// Becomes the program; returns only the reason why not.
-    pub(crate) fn become_program(&self) -> Error {
-        match self.settle() {
-            Ok(()) => self.execute(),
-            Err(error) => error,
+    /// Becomes the program; returns only the reason why not, to be told on `channel`.
+    pub(crate) fn become_program(&self, channel: &mut Option<Channel>) -> Error {
+        if let Err(error) = self.settle() {
+            return error;
         }
+        if self.reaper {
+            match silo_sys::process::fork() {
+                Ok(0) => {
+                    let _ = rustix::process::setpgid(None, None);
+                }
+                Ok(child) => {
+                    // The program's success shows in the end of the conversation: this end must not keep it open.
+                    drop(channel.take());
+                    let _ = exec::close_others(&[]);
+                    reaper::serve(child)
+                }
+                Err(error) => return Error::system("fork the program from its init", error),
+            }
+        }
+        self.execute()
     }
 
     fn settle(&self) -> Result<()> {

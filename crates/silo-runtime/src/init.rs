@@ -30,7 +30,7 @@ pub(crate) struct Init<'a> {
     pub(crate) entry: Option<Entry>,
     pub(crate) is_connected_from_outside: bool,
     pub(crate) configure: Option<Box<dyn FnOnce() -> Result<()> + 'a>>,
-    pub(crate) channel: Channel,
+    pub(crate) channel: Option<Channel>,
 }
 
 impl Init<'_> {
@@ -44,13 +44,13 @@ impl Init<'_> {
             Ok(error) => error,
             Err(_) => Error::internal("the container's first process panicked"),
         };
-        let _ = self.channel.send(&Message::Failed(error));
+        let _ = self.tell(&Message::Failed(error));
         silo_sys::process::exit_now(1)
     }
 
     fn make(&mut self) -> Error {
         match self.set_up() {
-            Ok(()) => self.finish.become_program(),
+            Ok(()) => self.finish.become_program(&mut self.channel),
             Err(error) => error,
         }
     }
@@ -69,7 +69,7 @@ impl Init<'_> {
         let now = self.plan.new_namespaces & !ns::PID;
         clone::unshare(now).doing("make namespaces")?;
         if self.is_connected_from_outside {
-            self.channel.send(&Message::NetworkReady)?;
+            self.tell(&Message::NetworkReady)?;
         }
         if let Some(name) = &self.plan.hostname {
             rustix::system::sethostname(name.as_bytes())
@@ -84,7 +84,7 @@ impl Init<'_> {
                 .doing_with(|| format!("set oom_score_adj to {adjustment}"))?;
         }
         self.make_root()?;
-        self.channel.send(&Message::Ready)?;
+        self.tell(&Message::Ready)?;
         self.expect(|m| matches!(m, Message::Go))
     }
 
@@ -111,9 +111,13 @@ impl Init<'_> {
             Stdio::Terminal(size) => {
                 let (master, slave) = rootfs.open_terminal(self.finish.process.user().uid())?;
                 take_terminal(&slave, *size)?;
-                self.channel.send(&Message::Terminal(master))
+                self.tell(&Message::Terminal(master))
             }
         }
+    }
+
+    fn tell(&self, message: &Message) -> Result<()> {
+        self.channel.as_ref().ok_or_else(closed)?.send(message)
     }
 
     fn configure_network(&mut self) -> Result<()> {
@@ -127,13 +131,18 @@ impl Init<'_> {
     }
 
     fn expect(&self, wanted: impl Fn(&Message) -> bool) -> Result<()> {
-        match self.channel.receive()? {
+        let channel = self.channel.as_ref().ok_or_else(closed)?;
+        match channel.receive()? {
             Some(message) if wanted(&message) => Ok(()),
             // The parent died: nobody is left to tell.
             None => silo_sys::process::exit_now(1),
             Some(_) => Err(Error::internal("unexpected message on the start channel")),
         }
     }
+}
+
+fn closed() -> Error {
+    Error::internal("the start channel is closed")
 }
 
 /// Makes `slave` the controlling terminal and the three standard streams.

@@ -21,7 +21,10 @@ use rustix::{
         open_tree, unmount,
     },
 };
-use silo_sys::mount::{MountAttr, attr, mount_setattr};
+use silo_sys::{
+    clone,
+    mount::{MountAttr, attr, mount_setattr},
+};
 use silo_types::{Doing, Error, Result};
 
 use crate::{
@@ -57,9 +60,12 @@ pub(crate) fn open_sources(plan: &Plan) -> Result<Sources> {
             if *recursive {
                 flags |= OpenTreeFlags::AT_RECURSIVE;
             }
-            open_tree(CWD, source.as_path(), flags)
-                .map(Some)
-                .doing_with(|| format!("bind source {}", source.display()))
+            let opened = match inside_process(source) {
+                Some((pid, path)) => open_elsewhere(&pid, &path, flags),
+                None => open_tree(CWD, source.as_path(), flags)
+                    .doing_with(|| format!("bind source {}", source.display())),
+            };
+            opened.map(Some)
         }
         _ => Ok(None),
     };
@@ -68,6 +74,37 @@ pub(crate) fn open_sources(plan: &Plan) -> Result<Sources> {
         .map(open)
         .collect::<Result<_>>()
         .map(Sources)
+}
+
+/// `/proc/PID/root/PATH` names a mount of another process's namespace: its pid and the path there.
+fn inside_process(source: &std::path::Path) -> Option<(String, String)> {
+    let (pid, path) = source
+        .to_str()?
+        .strip_prefix("/proc/")?
+        .split_once("/root/")?;
+    let digits = !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| (pid.to_owned(), path.to_owned()))
+}
+
+/// A mount can be cloned only by who is in its namespace, open_tree(2): a visit there and back.
+fn open_elsewhere(pid: &str, path: &str, flags: OpenTreeFlags) -> Result<OwnedFd> {
+    let namespace = |of: &str| {
+        let path = format!("/proc/{of}/ns/mnt");
+        fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).doing(path)
+    };
+    let (own, other) = (namespace("self")?, namespace(pid)?);
+    clone::setns(other.as_fd(), clone::ns::MOUNT).doing_with(|| format!("visit process {pid}"))?;
+    let cloned = fs::openat2(
+        CWD,
+        path,
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+        ResolveFlags::NO_SYMLINKS,
+    )
+    .and_then(|place| open_tree(&place, "", flags | OpenTreeFlags::AT_EMPTY_PATH))
+    .doing_with(|| format!("share /{path} of process {pid}"));
+    clone::setns(own.as_fd(), clone::ns::MOUNT).doing("return from the visit")?;
+    cloned
 }
 
 impl Rootfs {

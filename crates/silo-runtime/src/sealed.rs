@@ -51,14 +51,17 @@ pub fn ensure_sealed() -> Result<()> {
     });
     let mark = std::ffi::OsString::from(format!("{MARK}=1"));
     let env = Words::from_os(variables.chain([mark])).doing(doing)?;
-    Err(Error::system(doing, execve_fd(program.as_fd(), &words, &env)))
+    Err(Error::system(
+        doing,
+        execve_fd(program.as_fd(), &words, &env),
+    ))
 }
 
 /// Whether the own file is on a read-only mount: a fact of the kernel's, which no environment can fake.
 fn is_sealed() -> Result<bool> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let own = rustix::fs::open(c"/proc/self/exe", flags, Mode::empty())
-        .doing("open the own program")?;
+    let own =
+        rustix::fs::open(c"/proc/self/exe", flags, Mode::empty()).doing("open the own program")?;
     let mount = rustix::fs::fstatvfs(own).doing("look at the own program's mount")?;
     Ok(mount.f_flag.contains(StatVfsMountFlags::RDONLY))
 }

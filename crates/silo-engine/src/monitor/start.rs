@@ -82,6 +82,7 @@ impl Start<'_> {
             cgroup: born_in.as_ref().map(AsFd::as_fd),
             entry: Some(cgroup.entry(false)?),
             seccomp: filter::of(&config.security, spec::capability_set(config)?)?,
+            init: config.life.init,
             die_with_parent: true,
             configure: network.configure(config),
             connect: network.connect(),
@@ -165,8 +166,13 @@ impl Start<'_> {
             join(T::Network, "net", id)?;
             self.engine.mark_shared(&ContainerId::parse(id)?)?;
         }
-        if modes.ipc == NamespaceMode::Host {
-            facts.shm_source = Some(PathBuf::from("/dev/shm"));
+        match &modes.ipc {
+            NamespaceMode::Private => {}
+            NamespaceMode::Host => facts.shm_source = Some(PathBuf::from("/dev/shm")),
+            NamespaceMode::Container(id) => {
+                let pid = self.engine.shared_with(id)?.main_process()?.pid;
+                facts.shm_source = Some(PathBuf::from(format!("/proc/{pid}/root/dev/shm")));
+            }
         }
         Ok(())
     }
@@ -183,6 +189,7 @@ impl Start<'_> {
         let devices = asked.and_then(|r| r.devices().clone());
         let mut limits = resources::limits(self.resources, &resources::block_device)?;
         limits.set_devices(devices);
+        limit_swap(&mut limits);
         Cgroup::create(layout, &path, &limits, Existing::Refuse)
     }
 }
@@ -199,6 +206,24 @@ fn complete_environment(config: &ContainerConfig, facts: &Facts) -> Option<Conta
         .env
         .push(format!("HOME={}", facts.identity.home));
     Some(config)
+}
+
+/// Docker's rule where the host has swap: with a memory limit alone, as much swap again.
+fn limit_swap(limits: &mut oci_spec::runtime::LinuxResources) {
+    let Some(memory) = limits.memory_mut() else {
+        return;
+    };
+    if let (Some(limit), None) = (memory.limit(), memory.swap())
+        && limit > 0
+        && has_swap()
+    {
+        memory.set_swap(Some(limit.saturating_mul(2)));
+    }
+}
+
+/// /proc/swaps has a header and a line for each.
+fn has_swap() -> bool {
+    std::fs::read_to_string("/proc/swaps").is_ok_and(|text| text.lines().count() > 1)
 }
 
 /// How the hierarchies of this host appear inside a container.
