@@ -1,6 +1,8 @@
 //! A container as commands see it: its configuration and its state, checked against the live process.
 
-use silo_types::{ContainerConfig, ContainerId, ContainerState, Error, ProcessId, Result, Status};
+use silo_types::{
+    ContainerConfig, ContainerId, ContainerState, Error, Kind, ProcessId, Result, Status,
+};
 
 use crate::{Engine, store};
 
@@ -77,10 +79,21 @@ impl Engine {
 
     /// Every container, the newest first. One whose folder is being made or removed is left out.
     pub fn list(&self) -> Result<Vec<Container>> {
-        let mut all: Vec<Container> = store::ids(&self.paths)?
-            .iter()
-            .filter_map(|id| self.container(id).ok())
-            .collect();
+        let found = store::scan(&self.paths)?;
+        for name in &found.removed {
+            store::finish_removal(&self.paths, name)?;
+        }
+        let mut all = Vec::with_capacity(found.ids.len());
+        for id in &found.ids {
+            match self.container(id) {
+                Ok(container) => all.push(container),
+                Err(e) if e.kind() == Kind::NotFound => {
+                    store::remove_debris(&self.paths, id)?;
+                }
+                // One that cannot be read must not hide the others; asking for it by name says why.
+                Err(_) => {}
+            }
+        }
         all.sort_by(|a, b| b.config.created.cmp(&a.config.created));
         Ok(all)
     }
@@ -106,9 +119,14 @@ impl Engine {
             Status::Running | Status::Paused | Status::Restarting | Status::Removing
         );
         let monitored = |m: &ProcessId| silo_observe::is_alive(*m);
-        if !live || state.monitor.as_ref().is_some_and(monitored) {
-            return Ok(state);
+        let healthy = match live {
+            true => state.monitor.as_ref().is_some_and(monitored),
+            // The socket is the first thing that a monitor makes and the last that it removes.
+            false => !self.paths.socket(&config.id).exists(),
+        };
+        match healthy {
+            true => Ok(state),
+            false => self.repair(config, state),
         }
-        self.repair(config, state)
     }
 }

@@ -56,9 +56,9 @@ impl Engine {
         for id in store::ids(&self.paths)? {
             let broken = matches!(store::read_config(&self.paths, &id), Err(e) if e.kind() == Kind::NotFound);
             // Locked: a command is making it at this moment.
-            if broken && let Ok(Some(locked)) = store::try_lock(&self.paths, &id) {
+            if broken && matches!(store::try_lock(&self.paths, &id), Ok(Some(_))) {
                 if fix {
-                    store::remove_folder(&locked.path)?;
+                    store::remove_debris(&self.paths, &id)?;
                 }
                 found.push(left(
                     "container",
@@ -74,7 +74,12 @@ impl Engine {
         {
             let name = entry.file_name().to_string_lossy().into_owned();
             let holder = store::read_name(&self.paths, &name);
-            if holder.is_none_or(|id| !self.paths.container(&id).exists()) {
+            // A rename that was cut short leaves the old name or the new one.
+            let stale = |id: ContainerId| {
+                self.container(&id).map_or(true, |c| c.name() != name)
+                    && !matches!(store::try_lock(&self.paths, &id), Ok(None))
+            };
+            if holder.is_none_or(stale) {
                 if fix {
                     let _ = std::fs::remove_file(entry.path());
                 }

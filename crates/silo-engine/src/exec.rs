@@ -214,8 +214,14 @@ impl Engine {
             .into_iter()
             .flatten()
             .flatten()
-            .filter_map(|entry| store::read_json::<ExecRecord>(&entry.path()).ok())
-            .filter(|r| silo_observe::is_alive(r.process))
+            .filter_map(|entry| {
+                let record: ExecRecord = store::read_json(&entry.path()).ok()?;
+                let alive = silo_observe::is_alive(record.process);
+                if !alive {
+                    let _ = std::fs::remove_file(entry.path());
+                }
+                alive.then_some(record)
+            })
             .collect()
     }
 }

@@ -92,7 +92,8 @@ impl Engine {
         Ok(freed)
     }
 
-    /// Deletes a container's files: first its name, last its folder.
+    /// Deletes a container's files: set aside by one rename, it is gone for everybody; a removal that is killed after that is
+    /// finished by the next `ls`.
     pub(crate) fn delete(
         &self,
         locked: &Locked,
@@ -100,8 +101,9 @@ impl Engine {
         state: &ContainerState,
         volumes: bool,
     ) -> Result<()> {
+        let aside = store::set_aside(&self.paths, locked, &config.id)?;
         store::release_name(&self.paths, &state.name, &config.id)?;
-        store::remove_folder(&locked.path)?;
+        store::finish_removal(&self.paths, &aside)?;
         if volumes {
             for mount in &config.files.mounts {
                 if let MountKind::Volume {
@@ -131,17 +133,19 @@ impl Engine {
         // It may have been repaired or started again while we looked.
         let mut state =
             store::read_state(&self.paths, &config.id)?.unwrap_or_else(|| fresh_state(config));
-        if !matches!(
-            state.status,
-            Status::Running | Status::Paused | Status::Restarting | Status::Removing
-        ) {
+        let socket = self.paths.socket(&config.id);
+        if !is_live(state.status) && !socket.exists() {
             return Ok(state);
         }
-        if let Some(main) = state.main {
+        if let Some(main) = state.main.filter(|_| is_live(state.status)) {
             kill_process(main);
         }
         let errors = self.teardown(config, Teardown::Whole);
-        let _ = std::fs::remove_file(self.paths.socket(&config.id));
+        if !is_live(state.status) && !config.life.auto_remove {
+            // Killed before it had started, or after the end was written: the state is true as it is.
+            let _ = std::fs::remove_file(&socket);
+            return Ok(state);
+        }
         state.status = Status::Exited;
         state.main = None;
         state.monitor = None;
@@ -155,14 +159,25 @@ impl Engine {
         self.record(Event::of_container(config, &state.name, "die").with("exitCode", 137));
         if config.life.auto_remove {
             self.delete(&locked, config, &state, true)?;
+            let _ = std::fs::remove_file(&socket);
             return Err(Error::not_found(format!(
                 "no such container: {}",
                 state.name
             )));
         }
         locked.write_state(&state)?;
+        // Last: while it is there, the next command repairs again.
+        let _ = std::fs::remove_file(&socket);
         Ok(state)
     }
+}
+
+/// A state that only a monitor can uphold.
+fn is_live(status: Status) -> bool {
+    matches!(
+        status,
+        Status::Running | Status::Paused | Status::Restarting | Status::Removing
+    )
 }
 
 /// Kills a process if it is still the one that was meant, and waits until it has gone.

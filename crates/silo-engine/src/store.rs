@@ -201,11 +201,23 @@ pub fn read_state(paths: &Paths, id: &ContainerId) -> Result<Option<ContainerSta
     }
 }
 
+/// What is in the folder of containers.
+#[derive(Debug, Default)]
+pub struct Scan {
+    pub ids: Vec<ContainerId>,
+    /// Folders set aside for removal.
+    pub removed: Vec<String>,
+}
+
 /// Ids of all container folders.
 pub fn ids(paths: &Paths) -> Result<Vec<ContainerId>> {
+    scan(paths).map(|found| found.ids)
+}
+
+pub fn scan(paths: &Paths) -> Result<Scan> {
     let folder = match std::fs::read_dir(paths.containers()) {
         Ok(folder) => folder,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Scan::default()),
         Err(e) => {
             return Err(Error::system(
                 format!("list {}", paths.containers().display()),
@@ -213,10 +225,52 @@ pub fn ids(paths: &Paths) -> Result<Vec<ContainerId>> {
             ));
         }
     };
-    Ok(folder
+    let mut found = Scan::default();
+    for entry in folder.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        match ContainerId::parse(&name) {
+            Ok(id) => found.ids.push(id),
+            Err(_) if name.starts_with(ASIDE) => found.removed.push(name),
+            Err(_) => {}
+        }
+    }
+    Ok(found)
+}
+
+/// Beginning of the name of a folder that is being removed.
+const ASIDE: &str = ".removed-";
+
+/// Takes a container's folder out of everybody's sight; the name under which it still is there.
+pub(crate) fn set_aside(paths: &Paths, locked: &Locked, id: &ContainerId) -> Result<String> {
+    let aside = format!("{ASIDE}{id}");
+    std::fs::rename(&locked.path, paths.containers().join(&aside))
+        .doing_with(|| format!("set {} aside", locked.path.display()))?;
+    Ok(aside)
+}
+
+/// Removes a folder that was set aside.
+pub(crate) fn finish_removal(paths: &Paths, aside: &str) -> Result<()> {
+    remove_folder(&paths.containers().join(aside))
+}
+
+/// Removes the folder of a container whose making was cut short: it has no configuration, and nobody holds its lock.
+pub(crate) fn remove_debris(paths: &Paths, id: &ContainerId) -> Result<bool> {
+    let Ok(Some(locked)) = try_lock(paths, id) else {
+        return Ok(false);
+    };
+    if locked.path.join("config.json").exists() {
+        return Ok(false);
+    }
+    for entry in std::fs::read_dir(paths.names())
+        .into_iter()
         .flatten()
-        .filter_map(|entry| ContainerId::parse(entry.file_name().to_str()?).ok())
-        .collect())
+        .flatten()
+    {
+        if let Some(name) = entry.file_name().to_str() {
+            let _ = release_name(paths, name, id);
+        }
+    }
+    remove_folder(&locked.path).map(|()| true)
 }
 
 pub(crate) fn read_json<T: DeserializeOwned>(path: &std::path::Path) -> Result<T> {
