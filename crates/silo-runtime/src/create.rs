@@ -146,6 +146,9 @@ fn clone_into(
     let own = match &pid_namespace {
         None => None,
         Some(target) => {
+            // Who is in that namespace must not look at the child before it is the program (CVE-2016-9962).
+            rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+                .doing("hide from the other container")?;
             let own = open_namespace(Path::new("/proc/self/ns/pid"))?;
             clone::setns(target.as_fd(), ns::PID).doing("join the pid namespace")?;
             Some(own)
@@ -204,6 +207,18 @@ impl Created {
                     self.kill();
                     return Err(Error::internal("the container's first process vanished"));
                 }
+            }
+        }
+    }
+
+    /// Waits until everything is made, asks `check` whether it may run, and lets it.
+    pub fn start_when(mut self, check: impl FnOnce() -> Result<()>) -> Result<Running> {
+        self.wait_ready()?;
+        match check() {
+            Ok(()) => self.start(),
+            Err(error) => {
+                self.kill();
+                Err(error)
             }
         }
     }

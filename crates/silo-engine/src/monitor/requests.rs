@@ -11,7 +11,7 @@ use silo_types::{Error, Kind, Resources, Result, Signal, Status};
 use super::run::Monitor;
 use crate::{
     events::Event,
-    protocol::{self, FromClient, Reply, Request},
+    protocol::{self, CHUNK, FromClient, Reply, Request},
     resources, store,
 };
 
@@ -24,7 +24,10 @@ impl Monitor<'_> {
         if !flags.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
             return;
         }
-        while let Some(packet) = self.clients[index].receive() {
+        // A client that sends faster than the container reads is left waiting: the rest stays in its socket.
+        while self.input.len() < 2 * CHUNK
+            && let Some(packet) = self.clients[index].receive()
+        {
             match packet {
                 FromClient::Request(request) => self.request(index, &request),
                 FromClient::Input(bytes) if self.clients[index].input => {

@@ -323,14 +323,7 @@ impl<'a> Monitor<'a> {
         let Some(fd) = &main.terminal else { return };
         match read_chunk(fd.as_fd()) {
             Some(bytes) if !bytes.is_empty() => self.deliver(Stream::Output, &bytes),
-            // EIO: nobody has the other end open; it may be opened again, but not by a process that has ended.
-            Some(_) => {
-                if !silo_observe::is_alive(main.process) {
-                    main.terminal = None;
-                } else {
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-            }
+            Some(_) => main.terminal = None,
             None => {}
         }
     }

@@ -6,7 +6,10 @@ use std::{
 };
 
 use oci_spec::runtime::LinuxNamespaceType;
-use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::{
+    pipe::{PipeFlags, pipe_with},
+    pty::{OpenptFlags, ioctl_tiocgptpeer},
+};
 use silo_cgroup::{Cgroup, Existing, Layout, OomWatch};
 use silo_image::Image;
 use silo_runtime::{CgroupHierarchy, CgroupView, Request, Root, Running, Stdio};
@@ -31,6 +34,8 @@ pub(crate) struct Main {
     pub(crate) output: Option<OwnedFd>,
     pub(crate) error: Option<OwnedFd>,
     pub(crate) terminal: Option<OwnedFd>,
+    /// The other end, kept open: a terminal that nobody inside has open would be ready to be read for ever (EIO).
+    pub(crate) _terminal_peer: Option<OwnedFd>,
     pub(crate) cgroup: Cgroup,
     pub(crate) oom: Option<OomWatch>,
     pub(crate) ip: String,
@@ -89,7 +94,11 @@ impl Start<'_> {
         };
         let created = silo_runtime::create(request)?;
         clock.step("clone");
-        let running = created.start()?;
+        let path = format!("/proc/{}/cgroup", created.pid());
+        let running = created.start_when(|| {
+            let groups = std::fs::read_to_string(&path).doing_with(|| format!("read {path}"))?;
+            cgroup.confirm(&groups)
+        })?;
         clock.step("setup and exec");
         self.main(running, pipes, cgroup, &network)
     }
@@ -102,6 +111,10 @@ impl Start<'_> {
         network: &Prepared,
     ) -> Result<Main> {
         let oom = OomWatch::new(&cgroup).ok();
+        let peer = running.terminal.as_ref().and_then(|master| {
+            let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+            ioctl_tiocgptpeer(master, flags).ok()
+        });
         Ok(Main {
             process: super::process_id(running.pid)?,
             pidfd: running.pidfd,
@@ -109,6 +122,7 @@ impl Start<'_> {
             output: pipes.output,
             error: pipes.error,
             terminal: running.terminal,
+            _terminal_peer: peer,
             cgroup,
             oom,
             ip: network.ip(),
