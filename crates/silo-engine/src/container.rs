@@ -94,7 +94,7 @@ impl Engine {
                 Err(_) => {}
             }
         }
-        all.sort_by(|a, b| b.config.created.cmp(&a.config.created));
+        all.sort_by_key(|c| std::cmp::Reverse(c.config.created));
         Ok(all)
     }
 
