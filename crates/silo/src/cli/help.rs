@@ -76,7 +76,7 @@ pub fn of(found: FoundVerb) -> String {
 
 pub fn of_verb(verb: &Verb, name: &str) -> String {
     let mut command = verb.documented(name);
-    let mut text = command.render_long_help().to_string();
+    let mut text = command.render_help().to_string();
     let mut names: Vec<String> = verb
         .names
         .iter()

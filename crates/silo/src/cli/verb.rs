@@ -145,6 +145,11 @@ impl Verb {
         name: &str,
         words: &[OsString],
     ) -> Result<i32, Failure> {
+        // Before anything is parsed: it begins anew from here.
+        let sealed = match self.starts && !asks_for_help(words) {
+            true => silo_engine::ensure_sealed(),
+            false => Ok(()),
+        };
         let command = pflag((self.arguments)(self.bare(name)).no_binary_name(true));
         let matches = match command.try_get_matches_from(words) {
             Ok(matches) => matches,
@@ -155,17 +160,16 @@ impl Verb {
             Err(error) => return Err(Failure::of_clap(&error, name)),
         };
         let failed = |e| Failure::of_verb(&e, name, self.runs, context.debug);
-        if self.starts {
-            silo_engine::ensure_sealed().map_err(failed)?;
-        }
+        sealed.map_err(failed)?;
         let result = (self.run)(context, &matches).map_err(|e| Failure::of_clap(&e, name))?;
         result.map_err(failed)
     }
 }
 
-/// `--help` is no flag of the parser's, so words with it never parse, unless it belongs to the container's command.
+/// `--help` is no flag of the parser's, so words with it do not parse, unless it belongs to the container's command. `-h` may be
+/// a flag of the verb's own.
 fn asks_for_help(words: &[OsString]) -> bool {
-    words.iter().any(|word| word == "--help" || word == "-h")
+    words.iter().any(|word| word == "--help") || words.first().is_some_and(|word| word == "-h")
 }
 
 /// Docker's way with flags: a switch may be given a truth value (`--rm=false`), and a flag that takes a value takes whatever comes

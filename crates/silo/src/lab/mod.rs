@@ -50,6 +50,8 @@ impl<'a> Lab<'a> {
     /// Plays the whole lesson; what it made is removed, whatever happened.
     pub fn play(&mut self) -> Result<()> {
         self.choose_names()?;
+        let bridge = self.engine.bridge()?;
+        let had_network = bridge.find()?.is_some();
         println!(
             "Process isolation: a container is just processes of the host, seen through namespaces and held by limits."
         );
@@ -57,6 +59,11 @@ impl<'a> Lab<'a> {
         let removed = self.clean_up();
         played?;
         removed?;
+        // What was not there before goes, too: the network and the group above the containers.
+        if !had_network && self.engine.list()?.is_empty() {
+            bridge.remove_all()?;
+            self.engine.doctor(true)?;
+        }
         println!("\nAll checks passed. Nothing of the lab is left on this machine.");
         Ok(())
     }

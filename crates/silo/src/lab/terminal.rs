@@ -28,6 +28,7 @@ pub struct Session {
     seen: usize,
     /// Also write what appears to standard output.
     pub echo: bool,
+    plain: Plain,
 }
 
 impl Session {
@@ -62,6 +63,7 @@ impl Session {
             screen: String::new(),
             seen: 0,
             echo,
+            plain: Plain::default(),
         })
     }
 
@@ -116,7 +118,7 @@ impl Session {
         let got = self.master.read(&mut buffer).unwrap_or(0);
         let text = String::from_utf8_lossy(&buffer[..got]).into_owned();
         if self.echo {
-            let _ = std::io::stdout().write_all(text.as_bytes());
+            let _ = std::io::stdout().write_all(self.plain.show(&text).as_bytes());
             let _ = std::io::stdout().flush();
         }
         self.screen.push_str(&text);
@@ -144,6 +146,34 @@ impl Drop for Session {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Leaves out what only a terminal understands where standard output is none: a log must be readable.
+#[derive(Default)]
+struct Plain {
+    /// Inside an escape sequence.
+    escaped: bool,
+}
+
+impl Plain {
+    fn show(&mut self, text: &str) -> String {
+        use std::io::IsTerminal;
+        if std::io::stdout().is_terminal() {
+            return text.to_owned();
+        }
+        let mut shown = String::with_capacity(text.len());
+        for letter in text.chars() {
+            match letter {
+                '\u{1b}' => self.escaped = true,
+                // A sequence begins with `[` and ends with a letter.
+                letter if self.escaped => self.escaped = !letter.is_ascii_alphabetic(),
+                // Progress is written over and over on one line.
+                '\r' => shown.push('\n'),
+                letter => shown.push(letter),
+            }
+        }
+        shown.replace("\n\n", "\n")
     }
 }
 

@@ -36,6 +36,8 @@ impl Run for Man {
 fn page(command: &clap::Command) -> Result<Vec<u8>> {
     let mut text = Vec::new();
     Page::new(command.clone())
+        .source(concat!("silo ", env!("CARGO_PKG_VERSION")))
+        .manual("Silo")
         .render(&mut text)
         .doing("write a manual page")?;
     Ok(text)
