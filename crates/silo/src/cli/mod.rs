@@ -17,6 +17,8 @@ mod verb;
 pub use context::Context;
 pub use help::tree;
 pub use table::VERBS;
+#[cfg(test)]
+pub(crate) use verb::pflag;
 pub use verb::{Group, Run, Verb};
 
 use std::ffi::OsString;

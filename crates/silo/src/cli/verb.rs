@@ -174,7 +174,7 @@ fn asks_for_help(words: &[OsString]) -> bool {
 
 /// Docker's way with flags: a switch may be given a truth value (`--rm=false`), and a flag that takes a value takes whatever comes
 /// next (`--memory-swap -1`).
-fn pflag(command: Command) -> Command {
+pub(crate) fn pflag(command: Command) -> Command {
     command.mut_args(|arg| {
         if arg.is_positional() {
             return arg;

@@ -7,6 +7,8 @@ mod config;
 mod groups;
 mod host;
 mod not_yet;
+#[cfg(test)]
+mod tests;
 
 pub use config::{config, env, limits};
 pub use groups::{CreateFlags, LimitFlags};

@@ -130,6 +130,8 @@ impl Session {
         let until = Instant::now() + most;
         loop {
             if let Some(status) = self.child.try_wait().doing("wait for the program")? {
+                // What it wrote last.
+                while self.read(Instant::now() + Duration::from_millis(20))? {}
                 return Ok(status);
             }
             if Instant::now() > until {
