@@ -104,8 +104,8 @@ impl Connection {
         let got = loop {
             match recv(&self.0, buffer.as_mut_slice(), RecvFlags::empty()) {
                 Ok((got, _)) => break got,
-                Err(Errno::INTR) => {}
-                Err(Errno::CONNRESET) => break 0,
+                // Reset: it left without reading all of ours, and is told before what it said last; then comes 0.
+                Err(Errno::INTR | Errno::CONNRESET) => {}
                 Err(e) => return Err(Error::system("hear the monitor", e)),
             }
         };

@@ -59,6 +59,13 @@ impl Engine {
     }
 }
 
+/// An empty file that Silo made for one of its own mounts to lie on: not the container's doing.
+fn is_own(path: &str, stat: &rustix::fs::Stat) -> bool {
+    let own = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    kind == FileType::RegularFile && stat.st_size == 0 && own.contains(&path)
+}
+
 fn walk(
     folder: BorrowedFd<'_>,
     path: &str,
@@ -75,6 +82,9 @@ fn walk(
         let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
             .doing_with(|| format!("look at {inside}"))?;
         let kind = FileType::from_raw_mode(stat.st_mode);
+        if is_own(&inside, &stat) {
+            continue;
+        }
         let whiteout = kind == FileType::CharacterDevice && stat.st_rdev == 0;
         let known = lower.iter().any(|layer| {
             let below = layer.join(&inside[1..]);

@@ -237,7 +237,8 @@ impl<'a> Monitor<'a> {
         }
         for (index, client) in self.clients.iter().enumerate() {
             let mut flags = PollFlags::empty();
-            if self.input.len() < 2 * CHUNK {
+            // Only who types is held back: others must be able to stop a container that does not read.
+            if !client.input || self.input.len() < 2 * CHUNK {
                 flags |= PollFlags::IN;
             }
             if client.is_behind() {

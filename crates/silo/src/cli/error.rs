@@ -41,9 +41,11 @@ impl Failure {
         }
         Failure {
             text,
-            code: match runs {
-                true => i32::from(error.kind().exit_code()),
-                false => 1,
+            code: match (runs, error.kind()) {
+                // Docker's `exec` keeps 125 to 127 for what the program itself is about.
+                (true, Kind::NotFound | Kind::Conflict) if command.ends_with(" exec") => 1,
+                (true, kind) => i32::from(kind.exit_code()),
+                (false, _) => 1,
             },
             see: (runs && error.kind() == Kind::Invalid).then(|| command.to_owned()),
         }

@@ -105,8 +105,6 @@ pub(crate) use object;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn order_and_indentation() {
         let document = object! {

@@ -70,6 +70,8 @@ pub struct ContainerRow<'a> {
     pub config: &'a ContainerConfig,
     pub state: &'a ContainerState,
     pub truncate: bool,
+    /// `CreatedAt` is asked for: the host's time zone has to be read for it.
+    pub local_time: bool,
     /// Written bytes and those of the image, with `--size`.
     pub sizes: Option<(u64, u64)>,
 }
@@ -98,7 +100,13 @@ impl ContainerRow<'_> {
                     command
                 }),
             ),
-            ("CreatedAt", local(config.created)),
+            (
+                "CreatedAt",
+                match self.local_time {
+                    true => local(config.created),
+                    false => String::new(),
+                },
+            ),
             (
                 "RunningFor",
                 format!("{} ago", duration(ago(config.created))),
@@ -275,6 +283,7 @@ mod tests {
                 config: &config,
                 state: &state,
                 truncate,
+                local_time: true,
                 sizes: Some((10, 7_800_000)),
             };
             of.row().fields

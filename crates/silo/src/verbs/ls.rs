@@ -99,6 +99,7 @@ impl Ls {
             config: &container.config,
             state: &container.state,
             truncate: !self.no_trunc,
+            local_time: !matches!(self.format.trim(), "" | "table"),
             sizes: sizes.then(of_files),
         }
         .row()

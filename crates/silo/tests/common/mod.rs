@@ -15,7 +15,10 @@ use std::{
     io::{Read, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -32,6 +35,17 @@ pub const SOON: Duration = Duration::from_secs(20);
 /// Name of the variable by which processes of a host are recognised.
 const MARK: &str = "SILO_TEST_HOST";
 
+/// Held by every test; alone by those that measure.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// This test's share of the machine, let go of at its end.
+enum Share {
+    Together { _guard: RwLockReadGuard<'static, ()> },
+    Alone { _guard: RwLockWriteGuard<'static, ()> },
+    /// Of a test that holds one already.
+    None,
+}
+
 /// A Silo of its own.
 pub struct Host {
     pub root: PathBuf,
@@ -41,6 +55,7 @@ pub struct Host {
     base: PathBuf,
     mark: String,
     parents: Vec<String>,
+    _share: Share,
 }
 
 /// How a command ended and what it wrote.
@@ -56,17 +71,29 @@ pub struct Ran {
 impl Host {
     /// A fresh host; the calling thread and what it starts move into a network namespace of their own.
     pub fn new() -> Host {
-        network::enter_own();
-        Host::here(&PathBuf::from("/tmp"))
+        Host::below(Path::new("/tmp"))
     }
 
     /// The same with its data below `folder`.
     pub fn below(folder: &Path) -> Host {
+        let guard = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
         network::enter_own();
-        Host::here(folder)
+        Host::here(folder, Share::Together { _guard: guard })
     }
 
-    fn here(folder: &Path) -> Host {
+    /// For a test that measures: no other test of this program runs meanwhile.
+    pub fn alone() -> Host {
+        let guard = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
+        network::enter_own();
+        Host::here(Path::new("/tmp"), Share::Alone { _guard: guard })
+    }
+
+    /// A second host beside this one, in the same network namespace.
+    pub fn another(&self) -> Host {
+        Host::here(Path::new("/tmp"), Share::None)
+    }
+
+    fn here(folder: &Path, share: Share) -> Host {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let mark = format!("silo-test-{}-{number}", std::process::id());
@@ -80,6 +107,7 @@ impl Host {
             base,
             mark,
             parents: Vec::new(),
+            _share: share,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::common::Host;
 
 #[test]
 fn the_lesson_plays_to_its_end() {
-    let host = Host::new();
+    let host = Host::alone();
     let path = host.files.join("lesson");
     let file = std::fs::File::create(&path).unwrap();
     let mut command = host.command(&["lab", "process-isolation", "--auto"]);

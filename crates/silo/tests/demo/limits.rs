@@ -6,7 +6,7 @@ use crate::common::{Host, kernel};
 
 #[test]
 fn one_cpu_is_one_cpu() {
-    let host = Host::new();
+    let host = Host::alone();
     let mut session = host.terminal(&[
         "container",
         "run",

@@ -155,7 +155,7 @@ fn the_host_sees_the_same_process() {
 #[test]
 fn removal_frees_everything_before_it_returns() {
     let host = Host::new();
-    let script = "sleep 600 & sleep 600 & sleep 600";
+    let script = "sleep 600 & sleep 600 & sleep 600 & wait";
     host.ok(&["run", "-d", "--name", "busy", "lab", "sh", "-c", script]);
     let main = host.pid("busy");
     until("three children", || kernel::children(main).len() == 3);

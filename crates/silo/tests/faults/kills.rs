@@ -96,15 +96,13 @@ fn strike(host: &Host, command: &mut Running, victim: Victim, after: Duration) {
 
 /// One ordinary command, then nothing may be wrong. A monitor that lives may still be at work for a moment.
 fn truth_is_back(host: &Host, case: &str) {
-    let mut found = String::new();
     let end = Instant::now() + Duration::from_secs(10);
     loop {
         let list = host.silo(&["ps", "-a", "--no-trunc", "--format", "{{.ID}} {{.State}}"]);
         assert_eq!(list.code, 0, "{case}: {list}");
-        match trouble(host, &list.out) {
-            None => return,
-            Some(text) => found = text,
-        }
+        let Some(found) = trouble(host, &list.out) else {
+            return;
+        };
         assert!(Instant::now() < end, "{case}: {found}");
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -100,7 +100,7 @@ fn saved_and_loaded() {
     host.ok(&["save", "-o", &saved, "own:1.0", "other", "lab"]);
     let list = kernel::run("tar", &["tf", &saved]);
     assert!(list.lines().any(|l| l == "manifest.json"), "{list}");
-    let second = Host::new();
+    let second = host.another();
     let text = second.ok(&["load", "-i", &saved]);
     for name in ["own:1.0", "other:latest", "lab:latest"] {
         assert!(text.contains(name), "{text}");
