@@ -79,17 +79,14 @@ impl Engine {
         silo_runtime::ensure_sealed()?;
         let clock = Clock::new();
         let config = container.config.clone();
-        let Some(locked) = store::try_lock(&self.paths, &config.id)? else {
-            return Err(match container.state.status {
-                Status::Running => {
-                    Error::conflict(format!("container {} is already running", container.name()))
-                }
-                _ => Error::conflict(format!(
-                    "container {} is busy with another command: try again",
-                    container.name()
-                )),
-            });
-        };
+        if container.state.status.is_up() {
+            return Err(Error::conflict(format!(
+                "container {} is already {}",
+                container.name(),
+                container.state.status.as_str()
+            )));
+        }
+        let locked = store::lock_soon(&self.paths, &config.id, container.name())?;
         let mut state = self.container(&config.id)?.state;
         state.stopped_by_user = false;
         state.restart_count = 0;
@@ -282,12 +279,7 @@ impl Engine {
         container: &Container,
         change: impl FnOnce(&mut ContainerState) -> Result<()>,
     ) -> Result<()> {
-        let Some(locked) = store::try_lock(&self.paths, container.id())? else {
-            return Err(Error::conflict(format!(
-                "container {} is busy with another command: try again",
-                container.name()
-            )));
-        };
+        let locked = store::lock_soon(&self.paths, container.id(), container.name())?;
         let mut state = container.state.clone();
         change(&mut state)?;
         locked.write_state(&state)

@@ -76,13 +76,8 @@ impl Engine {
                 freed = exit.freed;
             }
         }
-        let locked = match store::try_lock(&self.paths, container.id()) {
-            Ok(Some(locked)) => locked,
-            Ok(None) => {
-                return Err(Error::conflict(format!(
-                    "container {name} is busy with another command: try again"
-                )));
-            }
+        let locked = match store::lock_soon(&self.paths, container.id(), name) {
+            Ok(locked) => locked,
             // `--rm` was faster.
             Err(e) if e.kind() == silo_types::Kind::NotFound && !stopped => return Ok(freed),
             Err(e) => return Err(e),

@@ -155,6 +155,21 @@ pub fn try_lock(paths: &Paths, id: &ContainerId) -> Result<Option<Locked>> {
     lock_with(paths, id, FlockOperation::NonBlockingLockExclusive)
 }
 
+/// The same for a container that has ended: its monitor, or another command, is given a second to let go.
+///
+/// Errors: Conflict when it does not.
+pub fn lock_soon(paths: &Paths, id: &ContainerId, name: &str) -> Result<Locked> {
+    for _ in 0..1000 {
+        match try_lock(paths, id)? {
+            Some(locked) => return Ok(locked),
+            None => std::thread::sleep(std::time::Duration::from_millis(1)),
+        }
+    }
+    Err(Error::conflict(format!(
+        "container {name} is busy with another command: try again"
+    )))
+}
+
 fn lock_with(paths: &Paths, id: &ContainerId, how: FlockOperation) -> Result<Option<Locked>> {
     let path = paths.container(id);
     let lock = open_folder(&path)?;

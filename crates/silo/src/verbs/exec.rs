@@ -63,9 +63,11 @@ impl Run for Exec {
         let (name, args) = match self.words.split_first() {
             Some((name, args)) if !args.is_empty() => (name, args),
             _ => {
-                return Err(Error::invalid(
-                    "\"silo exec\" requires at least 2 arguments: a container and a command",
-                ));
+                // As Docker's, with the exit code of a wrong number of words.
+                eprintln!(
+                    "silo: \"silo exec\" requires at least 2 arguments: a container and a command\nSee 'silo exec --help'."
+                );
+                return Ok(1);
             }
         };
         if self.detach_keys.is_some() {
