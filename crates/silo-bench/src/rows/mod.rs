@@ -1,0 +1,39 @@
+//! The rows of the report: each measures one promise, or one comparison with whole engines.
+
+mod engines;
+mod exec;
+mod gone;
+mod many;
+mod run;
+mod starts;
+
+use silo_types::Result;
+
+use crate::{Options, Row, report::Report, tools::Tools};
+
+pub fn title(row: Row) -> &'static str {
+    match row {
+        Row::Run => "a container from start to end",
+        Row::Exec => "a process in a running container",
+        Row::Many => "beside many running containers",
+        Row::Starts => "starts one after another",
+        Row::Gone => "from the kill until it is gone",
+        Row::Engines => "whole engines",
+    }
+}
+
+pub fn measure(row: Row, options: &Options, tools: &Tools, report: &mut Report) -> Result<()> {
+    let sections = match row {
+        Row::Run => vec![run::measure(options, tools)?],
+        Row::Exec => vec![exec::measure(options, tools)?],
+        Row::Many => vec![many::measure(options, tools)?],
+        Row::Starts => vec![
+            starts::measure(options, tools, "none")?,
+            starts::measure(options, tools, "bridge")?,
+        ],
+        Row::Gone => vec![gone::measure(tools)?],
+        Row::Engines => vec![engines::measure(options, tools)?],
+    };
+    report.sections.extend(sections);
+    Ok(())
+}
