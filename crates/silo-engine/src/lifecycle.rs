@@ -223,7 +223,8 @@ impl Engine {
         timeout: Option<i64>,
     ) -> Result<()> {
         self.stop(container, signal, timeout)?;
-        self.start(container, None).map(drop)
+        let stopped = self.container(container.id())?;
+        self.start(&stopped, None).map(drop)
     }
 
     pub fn pause(&self, container: &Container) -> Result<()> {
@@ -238,7 +239,7 @@ impl Engine {
 
     /// Changes limits and restart policy; of a stopped container for its next start.
     pub fn update(&self, container: &Container, update: &Update) -> Result<()> {
-        if container.state.status.is_up() {
+        if container.state.monitor.is_some() {
             let resources = update.resources.clone().map(Box::new);
             let restart = update.restart;
             return self.ask(container, &Request::Update { resources, restart });
