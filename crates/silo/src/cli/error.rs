@@ -44,6 +44,7 @@ impl Failure {
             code: match (runs, error.kind()) {
                 // Docker's `exec` keeps 125 to 127 for what the program itself is about.
                 (true, Kind::NotFound | Kind::Conflict) if command.ends_with(" exec") => 1,
+                (true, Kind::Invalid | Kind::System) if command.ends_with(" exec") => 126,
                 (true, kind) => i32::from(kind.exit_code()),
                 (false, _) => 1,
             },

@@ -99,7 +99,7 @@ fn links_stay_inside() {
     let canary = host.file("canary", "untouched");
     let folder = host.folder("canaries");
     let script = format!(
-        "ln -s {canary} /tmp/file; ln -s {folder} /tmp/folder; ln -s /etc/passwd /tmp/inner; ln -s ../../../../../../../../.. /tmp/up; echo ready; sleep 600"
+        "ln -s {canary} /tmp/file; ln -s {canary} /tmp/outer; ln -s {folder} /tmp/folder; ln -s /etc/passwd /tmp/inner; ln -s ../../../../../../../../.. /tmp/up; echo ready; sleep 600"
     );
     host.ok(&[
         "run",
@@ -135,7 +135,7 @@ fn links_stay_inside() {
             .unwrap()
             .contains("lab:x:1000")
     );
-    let ran = host.silo(&["cp", "-L", "box:/tmp/file", "stolen"]);
+    let ran = host.silo(&["cp", "-L", "box:/tmp/outer", "stolen"]);
     assert!(
         ran.code != 0 && !host.files.join("stolen").exists(),
         "{ran}"

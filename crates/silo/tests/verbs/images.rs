@@ -154,7 +154,7 @@ fn listed_tagged_and_removed() {
 
     let text = host.ok(&["rmi", "own:1.0"]);
     assert_eq!(text.trim(), "Untagged: own:1.0");
-    host.ok(&["create", "--name", "user", "mine/second:x"]);
+    host.ok(&["create", "--name", "user", "mine/second:x", "true"]);
     let said = host.fails(&["image", "rm", "mine/second:x"], 1, "");
     assert!(said.contains("use"), "{said}");
     host.fails(&["rmi", short], 1, "");

@@ -230,7 +230,7 @@ fn started_in_the_foreground() {
         (ran.code, ran.out.as_str(), ran.err.as_str()),
         (5, "typed\n", "err\n")
     );
-    let ran = host.silo(&["start", "--attach", "echo"]);
+    let ran = host.silo_with(&["start", "--attach", "--interactive", "echo"], b"");
     assert_eq!(ran.err, "err\n", "{ran}");
     host.fails(&["start", "-a", "echo", "other"], 1, "");
 }

@@ -55,7 +55,7 @@ fn figures_of_what_is_used() {
 #[test]
 fn processes_of_a_container() {
     let host = Host::new();
-    let script = "sleep 601 & sleep 602 & sleep 603";
+    let script = "sleep 601 & sleep 602 & sleep 603; true";
     host.ok(&[
         "run",
         "-d",

@@ -14,7 +14,7 @@ fn completion_scripts() {
     }
     let path = host.file("silo.bash", &host.ok(&["completion", "bash"]));
     kernel::run("bash", &["-n", &path]);
-    host.fails(&["completion", "nosuch"], 125, "nosuch");
+    host.fails(&["completion", "nosuch"], 1, "nosuch");
 }
 
 #[test]
