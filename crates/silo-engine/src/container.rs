@@ -80,9 +80,14 @@ impl Engine {
     /// Every container, the newest first. One whose folder is being made or removed is left out.
     pub fn list(&self) -> Result<Vec<Container>> {
         let found = store::scan(&self.paths)?;
-        for name in &found.removed {
-            store::finish_removal(&self.paths, name)?;
+        for aside in &found.removed {
+            self.finish_removal(aside)?;
         }
+        self.read_all(&found)
+    }
+
+    /// The containers of a scan, the newest first.
+    pub(crate) fn read_all(&self, found: &store::Scan) -> Result<Vec<Container>> {
         let mut all = Vec::with_capacity(found.ids.len());
         for id in &found.ids {
             match self.container(id) {

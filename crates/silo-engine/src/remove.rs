@@ -16,7 +16,7 @@ use crate::{
     lifecycle::fresh_state,
     network::Teardown,
     protocol::{Freed, Request},
-    store::{self, Locked},
+    store::{self, Aside, Locked},
 };
 
 impl Engine {
@@ -82,9 +82,28 @@ impl Engine {
             Err(e) if e.kind() == silo_types::Kind::NotFound && !stopped => return Ok(freed),
             Err(e) => return Err(e),
         };
+        self.finish_end(container)?;
         freed.disk_bytes = self.written_bytes(container.id());
         self.delete(&locked, &container.config, &container.state, volumes)?;
         Ok(freed)
+    }
+
+    /// Frees what a monitor that was killed on its way out has left. Its socket, the last thing that it removes, tells.
+    fn finish_end(&self, container: &Container) -> Result<()> {
+        let socket = self.paths.socket(container.id());
+        if !socket.exists() {
+            return Ok(());
+        }
+        if let Some(main) = container.state.main {
+            kill_process(main);
+        }
+        match self.teardown(&container.config, Teardown::Whole).pop() {
+            Some(error) => Err(error.context(format!("remove {}", container.name()))),
+            None => std::fs::remove_file(&socket).or_else(|e| match e.kind() {
+                std::io::ErrorKind::NotFound => Ok(()),
+                _ => Err(Error::system(format!("remove {}", socket.display()), e)),
+            }),
+        }
     }
 
     /// Deletes a container's files: set aside by one rename, it is gone for everybody; a removal that is killed after that is
@@ -96,23 +115,43 @@ impl Engine {
         state: &ContainerState,
         volumes: bool,
     ) -> Result<()> {
-        let aside = store::set_aside(&self.paths, locked, &config.id)?;
+        let aside = Aside {
+            id: config.id.clone(),
+            volumes,
+        };
+        store::set_aside(&self.paths, locked, &aside)?;
         store::release_name(&self.paths, &state.name, &config.id)?;
-        store::finish_removal(&self.paths, &aside)?;
         if volumes {
-            for mount in &config.files.mounts {
-                if let MountKind::Volume {
-                    name,
-                    anonymous: true,
-                    ..
-                } = &mount.kind
-                {
-                    self.remove_anonymous_volume(name);
-                }
-            }
+            self.remove_anonymous_volumes(config);
         }
+        store::remove_folder(&aside.path(&self.paths))?;
         self.record(Event::of_container(config, &state.name, "destroy"));
         Ok(())
+    }
+
+    /// Ends a removal that was killed half-way.
+    pub(crate) fn finish_removal(&self, aside: &Aside) -> Result<()> {
+        let path = aside.path(&self.paths);
+        store::release_names(&self.paths, &aside.id);
+        if aside.volumes
+            && let Ok(config) = store::read_json(&path.join("config.json"))
+        {
+            self.remove_anonymous_volumes(&config);
+        }
+        store::remove_folder(&path)
+    }
+
+    fn remove_anonymous_volumes(&self, config: &ContainerConfig) {
+        for mount in &config.files.mounts {
+            if let MountKind::Volume {
+                name,
+                anonymous: true,
+                ..
+            } = &mount.kind
+            {
+                self.remove_anonymous_volume(name);
+            }
+        }
     }
 
     /// A container whose state says that it lives, and whose monitor does not: what is left of it is ended and freed, and the

@@ -221,7 +221,7 @@ pub fn read_state(paths: &Paths, id: &ContainerId) -> Result<Option<ContainerSta
 pub struct Scan {
     pub ids: Vec<ContainerId>,
     /// Folders set aside for removal.
-    pub removed: Vec<String>,
+    pub(crate) removed: Vec<Aside>,
 }
 
 /// Ids of all container folders.
@@ -245,27 +245,55 @@ pub fn scan(paths: &Paths) -> Result<Scan> {
         let name = entry.file_name().to_string_lossy().into_owned();
         match ContainerId::parse(&name) {
             Ok(id) => found.ids.push(id),
-            Err(_) if name.starts_with(ASIDE) => found.removed.push(name),
-            Err(_) => {}
+            Err(_) => found.removed.extend(Aside::parse(&name)),
         }
     }
     Ok(found)
 }
 
-/// Beginning of the name of a folder that is being removed.
-const ASIDE: &str = ".removed-";
-
-/// Takes a container's folder out of everybody's sight; the name under which it still is there.
-pub(crate) fn set_aside(paths: &Paths, locked: &Locked, id: &ContainerId) -> Result<String> {
-    let aside = format!("{ASIDE}{id}");
-    std::fs::rename(&locked.path, paths.containers().join(&aside))
-        .doing_with(|| format!("set {} aside", locked.path.display()))?;
-    Ok(aside)
+/// A container's folder that is being removed, out of everybody's sight. Its name says what is still to be done, so that
+/// another command can finish what a killed one began.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Aside {
+    pub(crate) id: ContainerId,
+    /// Its anonymous volumes go, too.
+    pub(crate) volumes: bool,
 }
 
-/// Removes a folder that was set aside.
-pub(crate) fn finish_removal(paths: &Paths, aside: &str) -> Result<()> {
-    remove_folder(&paths.containers().join(aside))
+impl Aside {
+    fn parse(folder: &str) -> Option<Aside> {
+        let (how, id) = folder.strip_prefix(".removed")?.split_once('-')?;
+        let volumes = match how {
+            "" => false,
+            "+volumes" => true,
+            _ => return None,
+        };
+        let id = ContainerId::parse(id).ok()?;
+        Some(Aside { id, volumes })
+    }
+
+    pub(crate) fn path(&self, paths: &Paths) -> PathBuf {
+        let how = if self.volumes { "+volumes" } else { "" };
+        paths
+            .containers()
+            .join(format!(".removed{how}-{}", self.id))
+    }
+}
+
+/// Takes a container's folder out of everybody's sight.
+pub(crate) fn set_aside(paths: &Paths, locked: &Locked, aside: &Aside) -> Result<()> {
+    std::fs::rename(&locked.path, aside.path(paths))
+        .doing_with(|| format!("set {} aside", locked.path.display()))
+}
+
+/// Gives back every name that leads to a container: for one whose own word about its name may be lost or old.
+pub(crate) fn release_names(paths: &Paths, id: &ContainerId) {
+    let names = std::fs::read_dir(paths.names());
+    for entry in names.into_iter().flatten().flatten() {
+        if let Some(name) = entry.file_name().to_str() {
+            let _ = release_name(paths, name, id);
+        }
+    }
 }
 
 /// Removes the folder of a container whose making was cut short: it has no configuration, and nobody holds its lock.
@@ -276,15 +304,7 @@ pub(crate) fn remove_debris(paths: &Paths, id: &ContainerId) -> Result<bool> {
     if locked.path.join("config.json").exists() {
         return Ok(false);
     }
-    for entry in std::fs::read_dir(paths.names())
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        if let Some(name) = entry.file_name().to_str() {
-            let _ = release_name(paths, name, id);
-        }
-    }
+    release_names(paths, id);
     remove_folder(&locked.path).map(|()| true)
 }
 
@@ -305,26 +325,46 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &std::path::Path) -> Result<T
 fn write_json<T: Serialize>(folder: &std::path::Path, name: &str, value: &T) -> Result<()> {
     let path = folder.join(name);
     let text = serde_json::to_vec(value).doing_with(|| format!("write {}", path.display()))?;
+    write_file(&path, &text).doing_with(|| format!("write {}", path.display()))
+}
+
+fn write_file(path: &std::path::Path, text: &[u8]) -> std::io::Result<()> {
     std::fs::OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
-        .open(&path)
-        .and_then(|mut file: File| file.write_all(&text))
-        .doing_with(|| format!("write {}", path.display()))
+        .open(path)
+        .and_then(|mut file: File| file.write_all(text))
 }
 
-/// Readers see the old or the new file, never half of one.
+/// Writes over what a file has, in the blocks that it has, with spaces where the old text was longer.
+fn overwrite_file(path: &std::path::Path, mut text: Vec<u8>) -> std::io::Result<()> {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::OpenOptions::new().write(true).open(path)?;
+    let length = file.metadata()?.len() as usize;
+    text.resize(text.len().max(length), b' ');
+    file.write_all_at(&text, 0)
+}
+
+/// Readers see the old or the new file, never half of one. On a full disk the old one is overwritten in one piece instead: a
+/// state that could not be told any more would be worse than one that a reader might catch half-way.
 pub(crate) fn replace_json<T: Serialize>(
     folder: &std::path::Path,
     name: &str,
     value: &T,
 ) -> Result<()> {
-    let fresh = format!(".{name}.new");
-    write_json(folder, &fresh, value)?;
-    std::fs::rename(folder.join(&fresh), folder.join(name))
-        .doing_with(|| format!("replace {}", folder.join(name).display()))
+    let (fresh, path) = (folder.join(format!(".{name}.new")), folder.join(name));
+    let text = serde_json::to_vec(value).doing_with(|| format!("write {}", path.display()))?;
+    let written = write_file(&fresh, &text).and_then(|()| std::fs::rename(&fresh, &path));
+    match written {
+        Err(e) if e.kind() == ErrorKind::StorageFull => {
+            let _ = std::fs::remove_file(&fresh);
+            overwrite_file(&path, text).map_err(|_| e)
+        }
+        other => other,
+    }
+    .doing_with(|| format!("write {}", path.display()))
 }
 
 /// Removes a container's folder with all that is in it, never following a link.

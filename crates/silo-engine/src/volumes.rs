@@ -47,6 +47,14 @@ impl Engine {
             name,
         };
         make_private(&self.paths.volumes())?;
+        let made = self.fill_volume_folder(&volume);
+        if made.is_err() {
+            let _ = self.delete_volume(&volume.name);
+        }
+        made.map(|()| volume)
+    }
+
+    fn fill_volume_folder(&self, volume: &Volume) -> Result<()> {
         let folder = self.paths.volumes().join(&volume.name);
         make_private(&folder)?;
         let data = folder.join("_data");
@@ -55,8 +63,7 @@ impl Engine {
             other => other,
         }
         .doing_with(|| format!("make the folder {}", data.display()))?;
-        store::replace_json(&folder, "volume.json", &volume)?;
-        Ok(volume)
+        store::replace_json(&folder, "volume.json", volume)
     }
 
     pub fn volume(&self, name: &str) -> Result<Volume> {
@@ -90,7 +97,7 @@ impl Engine {
     pub fn volume_users(&self, name: &str) -> Result<Vec<String>> {
         let uses = |mount: &MountSpec| matches!(&mount.kind, MountKind::Volume { name: used, .. } if used == name);
         Ok(self
-            .list()?
+            .read_all(&store::scan(&self.paths)?)?
             .iter()
             .filter(|c| c.config.files.mounts.iter().any(uses))
             .map(|c| c.id().short().to_owned())
