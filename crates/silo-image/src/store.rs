@@ -80,7 +80,11 @@ impl ImageStore {
 
     pub(crate) fn resolve_stored(&self, text: &str) -> Result<Image> {
         let refs = self.refs()?;
-        let id = self.find(text, &refs)?.ok_or_else(|| no_such_image(text))?;
+        let missing = || match text.parse::<ImageRef>() {
+            Err(malformed) if !text.bytes().all(|b| b.is_ascii_hexdigit()) => malformed,
+            _ => no_such_image(text),
+        };
+        let id = self.find(text, &refs)?.ok_or_else(missing)?;
         self.image(id, &refs)?.ok_or_else(|| no_such_image(text))
     }
 
