@@ -106,7 +106,7 @@ impl Failure {
 
     /// Prints it; the exit code.
     pub fn report(&self) -> i32 {
-        eprintln!("silo: {}", self.text);
+        eprintln!("silo: {}", shortened(&self.text));
         if let Some(command) = &self.see {
             eprintln!("See '{command} --help'.");
         }
@@ -118,6 +118,23 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         Failure::of_verb(&error, "silo", false, false)
     }
+}
+
+/// Longest word of an error that is shown whole, characters: a word of 64 KiB would hide what is wrong with it.
+const LONGEST_WORD: usize = 300;
+
+/// Cuts the middle out of words that are too long to be read.
+fn shortened(text: &str) -> String {
+    let cut = |word: &str| {
+        let length = word.chars().count();
+        if length <= LONGEST_WORD {
+            return word.to_owned();
+        }
+        let start: String = word.chars().take(LONGEST_WORD / 3).collect();
+        let end: String = word.chars().skip(length - LONGEST_WORD / 6).collect();
+        format!("{start}…{end}")
+    };
+    text.split(' ').map(cut).collect::<Vec<_>>().join(" ")
 }
 
 fn first_line(text: &str) -> String {

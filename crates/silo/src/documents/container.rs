@@ -93,7 +93,7 @@ fn state_of(state: &ContainerState) -> Ordered {
 
 /// What only Silo records.
 fn own(facts: &ContainerFacts) -> Ordered {
-    let (config, state) = (facts.config, facts.state);
+    let state = facts.state;
     let victims = state.victims.iter().map(|victim| {
         object! {
             "Time" => rfc3339(victim.time),
@@ -111,7 +111,6 @@ fn own(facts: &ContainerFacts) -> Ordered {
         "Cgroup" => state.cgroup.as_str(),
         "StoppedByUser" => state.stopped_by_user,
         "Folder" => facts.folder.as_str(),
-        "Annotations" => &config.annotations,
     }
 }
 
@@ -155,6 +154,7 @@ fn host_config(facts: &ContainerFacts) -> Ordered {
         "Sysctls" => &config.security.sysctls,
         "Runtime" => "silo",
         "Isolation" => "",
+        "Annotations" => &config.annotations,
     };
     if let (Ordered::Object(fields), Ordered::Object(more)) = (&mut document, resources(limits)) {
         fields.extend(more);

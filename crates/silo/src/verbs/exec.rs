@@ -77,7 +77,7 @@ impl Run for Exec {
         }
         let terminal_wanted = self.tty && !self.detach;
         if terminal_wanted && self.interactive && !terminal::stdin_is_terminal() {
-            return Err(Error::invalid(
+            return Err(Error::conflict(
                 "the input device is not a TTY: leave -t out, or run it on a terminal",
             ));
         }
