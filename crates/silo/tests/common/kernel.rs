@@ -45,6 +45,14 @@ pub fn alive(pid: i32) -> bool {
     state.is_some_and(|state| state != "Z" && state != "X")
 }
 
+/// Whether a process has ended and waits only for the system's first process, which may take seconds over it.
+pub fn is_dead_orphan(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let fields: Vec<&str> = fields.split_whitespace().take(2).collect();
+    matches!(fields[..], ["Z" | "X", "1"])
+}
+
 /// Which namespace a process is in: `pid:[4026531836]`.
 pub fn namespace(pid: i32, kind: &str) -> String {
     let link = fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();

@@ -75,6 +75,10 @@ impl Host {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         left.extend(foreign().map(|link| format!("network link: {link}")));
+        // A monitor that has said its last word, or a process that was just killed, needs a moment to end.
+        while !self.processes().is_empty() && std::time::Instant::now() < end {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
         left.extend(
             self.processes()
                 .into_iter()
@@ -83,7 +87,8 @@ impl Host {
         left
     }
 
-    /// Processes that were started for this host or are in its control groups.
+    /// Processes that were started for this host or are in its control groups. One that has ended and only waits for the
+    /// system's first process to take note is over.
     pub fn processes(&self) -> Vec<String> {
         let mark = format!("{MARK}={}\0", self.mark);
         let group = format!("/{}/", self.group());
@@ -104,7 +109,7 @@ impl Host {
                     .parents
                     .iter()
                     .any(|p| groups.contains(&format!("/{p}/")));
-            if marked || ours {
+            if (marked || ours) && !kernel::is_dead_orphan(&pid) {
                 let words = fs::read(folder.join("cmdline")).unwrap_or_default();
                 let words = String::from_utf8_lossy(&words).replace('\0', " ");
                 found.push(format!("{pid} {words}"));

@@ -50,9 +50,11 @@ enum Victim {
     Monitor,
 }
 
+/// Kills, and waits until it has taken effect.
 fn kill(pid: i32) {
-    if let Some(pid) = Pid::from_raw(pid) {
-        let _ = kill_process(pid, Signal::KILL);
+    if let Some(raw) = Pid::from_raw(pid) {
+        let _ = kill_process(raw, Signal::KILL);
+        until("the end of what was killed", || !kernel::alive(pid));
     }
 }
 
@@ -110,12 +112,13 @@ fn truth_is_back(host: &Host, case: &str) {
 
 /// What is wrong with the host, beside its list of containers.
 fn trouble(host: &Host, list: &str) -> Option<String> {
-    let report = host.ok(&["doctor", "--format", "json"]);
+    // It ends with 1 when it finds something.
+    let report = host.silo(&["doctor", "--format", "json"]).out;
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     let orphans = report.get("Orphans").or_else(|| report.get("orphans"));
     let orphans = orphans.and_then(|o| o.as_array()).unwrap();
     if !orphans.is_empty() {
-        return Some(format!("doctor: {report}"));
+        return Some(format!("doctor: {orphans:?}"));
     }
     let running: Vec<&str> = list
         .lines()

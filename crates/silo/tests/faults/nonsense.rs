@@ -7,14 +7,16 @@ fn names_of_64_kib() {
     let host = Host::new();
     let long = "a".repeat(65536);
     let path = format!("/{long}");
-    let mount = format!("{path}:{path}");
+    // A single word of a command line is at most 128 KiB, execve(2).
+    let (from, onto) = (format!("{path}:/data"), format!("/tmp:{path}"));
     for flags in [
         ["--name", &long],
         ["--hostname", &long],
         ["--user", &long],
         ["--workdir", &path],
         ["--network", &long],
-        ["--volume", &mount],
+        ["--volume", &from],
+        ["--volume", &onto],
         ["--volume", &format!("{long}:/data")],
         ["--mount", &long],
         ["--tmpfs", &path],
@@ -86,7 +88,7 @@ fn programs_that_cannot_run() {
     run(&["/tmp"], 126, "/tmp");
     run(&[""], 127, "");
     host.fails(&["create", "nosuch:1.0"], 125, "nosuch:1.0");
-    host.fails(&["run", "UPPER/case", "true"], 125, "reference");
+    host.fails(&["run", "lower/CASE", "true"], 125, "reference");
     assert_eq!(host.ok(&["ps", "-aq"]), "");
 }
 

@@ -92,13 +92,8 @@ fn all_of_them_and_privileged() {
     assert!(devices.lines().any(|d| d == "kmsg"), "{devices}");
     assert_eq!(host.inspect("strong")["HostConfig"]["Privileged"], true);
     // Processes of the host stay out of sight all the same.
-    assert_eq!(
-        host.ok(&["exec", "strong", "sh", "-c", "ls -d /proc/[0-9]* | wc -l"])
-            .trim()
-            .parse::<u32>()
-            .unwrap(),
-        4
-    );
+    let seen = host.ok(&["exec", "strong", "sh", "-c", "ls -d /proc/[0-9]*"]);
+    assert!((2..=4).contains(&seen.lines().count()), "{seen}");
 
     host.idle("other", &[]);
     let text = host.ok(&["exec", "--privileged", "other", "cat", "/proc/self/status"]);

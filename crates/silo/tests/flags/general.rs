@@ -116,8 +116,15 @@ fn exit_codes_are_dockers() {
     assert_eq!(run(&["/nosuch/at/all"]), 127);
     assert_eq!(run(&["/etc/passwd"]), 126);
     assert_eq!(run(&["/etc"]), 126);
-    assert_eq!(run(&["sh", "-c", "kill -9 $$"]), 137);
-    assert_eq!(run(&["sh", "-c", "sh -c 'kill -TERM $$'"]), 143);
+    assert_eq!(run(&["sh", "-c", "sh -c 'kill -9 $$'; exit $?"]), 137);
+    // Process 1 of a pid namespace is immune to its own KILL, pid_namespaces(7); below an init it is not process 1.
+    let below_init = |script: &str| {
+        let words = ["run", "--rm", "--init", "--network", "none", "lab"];
+        host.silo(&[&words[..], &["sh", "-c", script]].concat())
+            .code
+    };
+    assert_eq!(below_init("kill -9 $$"), 137);
+    assert_eq!(below_init("kill -TERM $$"), 143);
     assert_eq!(host.silo(&["run", "--nosuch", "lab"]).code, 125);
     assert_eq!(host.silo(&["run"]).code, 1);
     assert_eq!(host.silo(&["nosuch"]).code, 1);

@@ -238,7 +238,7 @@ fn every_process_is_held() {
         "lab",
         "sh",
         "-c",
-        "sleep 600 & sleep 600",
+        "sleep 600 & sleep 600; true",
     ]);
     let id = host.inspect("family")["Id"].as_str().unwrap().to_owned();
     crate::common::until("its children", || {

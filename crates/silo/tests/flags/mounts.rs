@@ -132,6 +132,10 @@ fn what_tells_about_the_host_is_hidden() {
         "/proc/sys",
         "/proc/sysrq-trigger",
     ] {
+        // Kernels are built without some of them.
+        if !std::path::Path::new(place).exists() {
+            continue;
+        }
         assert!(
             mounts[place].0.split(',').any(|o| o == "ro"),
             "{place}: {:?}",

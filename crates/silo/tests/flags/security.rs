@@ -94,13 +94,13 @@ fn no_descriptor_gets_in() {
     );
     let list = "ls /proc/self/fd | wc -l";
     let script = format!(
-        "exec 5</etc 7</ 9>/dev/null; {base} run --rm --network none lab sh -c '{list}'; {base} run -d --name x --network none lab sleep 600 > /dev/null; {base} exec x sh -c '{list}'"
+        "exec 5</etc 7</ 9>/dev/null; {base} run --rm --network none lab sh -c '{list}'; {base} run -d --name box --network none lab sleep 600 > /dev/null; {base} exec box sh -c '{list}'"
     );
     // 0, 1, 2 and the listing's own.
     let text = kernel::run("bash", &["-c", &script]);
     let counts: Vec<&str> = text.split_whitespace().collect();
     assert_eq!(counts, ["4", "4"]);
-    let inside = fs::read_dir(format!("/proc/{}/fd", host.pid("x")))
+    let inside = fs::read_dir(format!("/proc/{}/fd", host.pid("box")))
         .unwrap()
         .count();
     assert_eq!(inside, 3);
