@@ -15,6 +15,10 @@ use std::{
 };
 
 fn main() {
+    // The program starts in silo_sys::early; -u brings that in from its archive.
+    for option in ["-Wl,-u,silo_start", "-Wl,-e,silo_start"] {
+        println!("cargo::rustc-link-arg-bin=silo={option}");
+    }
     let manifest = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
     let workspace = manifest.join("../..");
     let lab = workspace.join("crates/silo-lab");

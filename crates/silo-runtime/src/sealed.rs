@@ -11,13 +11,11 @@ use rustix::{
     mount::{OpenTreeFlags, open_tree},
 };
 use silo_sys::{
+    early::MARK,
     exec::{Words, execve_fd},
     mount::{MountAttr, attr, mount_setattr},
 };
 use silo_types::{Doing, Error, Result};
-
-/// Set while the program is executed again, so that a host where it does not help is noticed instead of tried for ever.
-const MARK: &str = "SILO_SEALED";
 
 /// Returns at once in a process that runs sealed; else executes the program again so that it does, with the same words and
 /// environment. Must come before anything that the new start would do again.

@@ -7,6 +7,7 @@
 
 pub mod bpf;
 pub mod clone;
+pub mod early;
 pub mod exec;
 pub mod mount;
 pub mod netlink;
