@@ -6,7 +6,7 @@
 //! namespace only and goes with its last process.
 
 use silo_cgroup::{Cgroup, CgroupPath, Layout};
-use silo_types::{ContainerConfig, ContainerState, Error, MountKind, ProcessId, Result, Status};
+use silo_types::{ContainerConfig, ContainerState, Error, ProcessId, Result, Status};
 
 use crate::{
     Engine,
@@ -115,22 +115,41 @@ impl Engine {
         state: &ContainerState,
         volumes: bool,
     ) -> Result<()> {
+        let aside = self.set_aside(locked, config, state, volumes)?;
+        self.delete_aside(&aside, config)
+    }
+
+    /// The first half of a deletion: the container is gone for everybody, and its name is free.
+    pub(crate) fn set_aside(
+        &self,
+        locked: &Locked,
+        config: &ContainerConfig,
+        state: &ContainerState,
+        volumes: bool,
+    ) -> Result<Aside> {
         let aside = Aside {
             id: config.id.clone(),
             volumes,
         };
         store::set_aside(&self.paths, locked, &aside)?;
         store::release_name(&self.paths, &state.name, &config.id)?;
-        if volumes {
+        self.record(Event::of_container(config, &state.name, "destroy"));
+        Ok(aside)
+    }
+
+    /// The second half: its files.
+    pub(crate) fn delete_aside(&self, aside: &Aside, config: &ContainerConfig) -> Result<()> {
+        if aside.volumes {
             self.remove_anonymous_volumes(config);
         }
-        store::remove_folder(&aside.path(&self.paths))?;
-        self.record(Event::of_container(config, &state.name, "destroy"));
-        Ok(())
+        store::remove_folder(&aside.path(&self.paths))
     }
 
     /// Ends a removal that was killed half-way.
     pub(crate) fn finish_removal(&self, aside: &Aside) -> Result<()> {
+        if store::is_being_removed(&self.paths, aside) {
+            return Ok(());
+        }
         let path = aside.path(&self.paths);
         store::release_names(&self.paths, &aside.id);
         if aside.volumes
@@ -142,15 +161,8 @@ impl Engine {
     }
 
     fn remove_anonymous_volumes(&self, config: &ContainerConfig) {
-        for mount in &config.files.mounts {
-            if let MountKind::Volume {
-                name,
-                anonymous: true,
-                ..
-            } = &mount.kind
-            {
-                self.remove_anonymous_volume(name);
-            }
+        for name in config.files.anonymous_volumes() {
+            self.remove_anonymous_volume(name);
         }
     }
 

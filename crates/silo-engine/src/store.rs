@@ -99,7 +99,7 @@ fn fill(paths: &Paths, config: &mut ContainerConfig, path: &std::path::Path) -> 
 pub fn take_name(paths: &Paths, name: &str, id: &ContainerId) -> Result<()> {
     let link = paths.name(name);
     for _ in 0..8 {
-        match std::os::unix::fs::symlink(id.as_str(), &link) {
+        match std::os::unix::fs::symlink(id.to_compact(), &link) {
             Ok(()) => return Ok(()),
             Err(e) if e.kind() == ErrorKind::NotFound => paths.make()?,
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
@@ -147,7 +147,7 @@ pub fn release_name(paths: &Paths, name: &str, id: &ContainerId) -> Result<()> {
 
 pub fn read_name(paths: &Paths, name: &str) -> Option<ContainerId> {
     let target = std::fs::read_link(paths.name(name)).ok()?;
-    ContainerId::parse(target.to_str()?).ok()
+    ContainerId::from_compact(target.to_str()?).ok()
 }
 
 /// Whether a command or a monitor holds the container, or `None` when there is no such folder.
@@ -284,6 +284,13 @@ impl Aside {
 pub(crate) fn set_aside(paths: &Paths, locked: &Locked, aside: &Aside) -> Result<()> {
     std::fs::rename(&locked.path, aside.path(paths))
         .doing_with(|| format!("set {} aside", locked.path.display()))
+}
+
+/// Whether its remover, which holds the folder's lock, is still at work.
+pub(crate) fn is_being_removed(paths: &Paths, aside: &Aside) -> bool {
+    let folder = open_folder(&aside.path(paths));
+    let lock = |folder| rustix::fs::flock(folder, FlockOperation::NonBlockingLockExclusive);
+    matches!(folder.map(lock), Ok(Err(rustix::io::Errno::WOULDBLOCK)))
 }
 
 /// Gives back every name that leads to a container: for one whose own word about its name may be lost or old.

@@ -107,6 +107,20 @@ pub struct Files {
     pub shm_size: u64,
 }
 
+impl Files {
+    /// Names of the volumes that belong to this container alone and go with it.
+    pub fn anonymous_volumes(&self) -> impl Iterator<Item = &str> {
+        self.mounts.iter().filter_map(|mount| match &mount.kind {
+            MountKind::Volume {
+                name,
+                anonymous: true,
+                ..
+            } => Some(name.as_str()),
+            _ => None,
+        })
+    }
+}
+
 /// One mount of a volume, a host folder or a tmpfs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

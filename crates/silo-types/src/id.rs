@@ -38,6 +38,45 @@ impl ContainerId {
         &self.0
     }
 
+    /// The same in 43 characters (RFC 4648, base64url): a symbolic link of up to 59 bytes needs no block of an ext4 disk.
+    pub fn to_compact(&self) -> String {
+        let mut text = String::with_capacity(43);
+        let (mut bits, mut held) = (0u32, 0);
+        let digits = self.0.bytes().filter_map(|b| char::from(b).to_digit(16));
+        for digit in digits {
+            bits = bits << 4 | digit;
+            held += 4;
+            if held >= 6 {
+                held -= 6;
+                text.push(char::from(BASE64URL[(bits >> held & 63) as usize]));
+            }
+        }
+        if held > 0 {
+            text.push(char::from(BASE64URL[(bits << (6 - held) & 63) as usize]));
+        }
+        text
+    }
+
+    /// Reads [`ContainerId::to_compact`].
+    pub fn from_compact(text: &str) -> Result<ContainerId> {
+        let malformed = || Error::invalid(format!("{text:?} is not a container id in base64url"));
+        let mut id = String::with_capacity(64);
+        let (mut bits, mut held) = (0u32, 0);
+        for byte in text.bytes() {
+            let value = BASE64URL.iter().position(|b| *b == byte);
+            bits = bits << 6 | value.ok_or_else(malformed)? as u32;
+            held += 6;
+            while held >= 4 && id.len() < 64 {
+                held -= 4;
+                id.extend(char::from_digit(bits >> held & 15, 16));
+            }
+        }
+        match text.len() {
+            43 => ContainerId::parse(&id),
+            _ => Err(malformed()),
+        }
+    }
+
     /// The first 12 digits: what people see and the default host name.
     pub fn short(&self) -> &str {
         &self.0[..self.0.len().min(12)]
@@ -47,6 +86,8 @@ impl ContainerId {
         self.0.is_empty()
     }
 }
+
+const BASE64URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 impl fmt::Display for ContainerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -114,6 +155,19 @@ mod tests {
         assert_eq!(id.short(), "abababababab");
         assert!(ContainerId::parse(id.as_str()).is_ok());
         assert!(ContainerId::parse("../etc").is_err());
+    }
+
+    #[test]
+    fn compact_ids_are_the_same_ids() {
+        let bytes: [u8; 32] = std::array::from_fn(|i| (i * 37 + 11) as u8);
+        let id = ContainerId::from_bytes(bytes);
+        let compact = id.to_compact();
+        // `base64.urlsafe_b64encode` of Python says the same.
+        assert_eq!(compact, "CzBVep_E6Q4zWH2ix-wRNluApcrvFDleg6jN8hc8YYY");
+        assert_eq!(ContainerId::from_compact(&compact).unwrap(), id);
+        for bad in ["", "AA", &compact[1..], &format!("{compact}A"), "../../x"] {
+            assert!(ContainerId::from_compact(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

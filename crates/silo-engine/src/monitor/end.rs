@@ -11,6 +11,7 @@ use crate::{
     events::Event,
     network::Teardown,
     protocol::{self, Exit, Reply},
+    store::Aside,
 };
 
 /// A run of this length forgets the restarts before it.
@@ -117,15 +118,29 @@ impl Monitor<'_> {
         if self.state.status == Status::Restarting {
             self.state.status = Status::Exited;
         }
+        let mut aside = None;
         if self.config.life.auto_remove {
-            let _ = self
+            let set_aside = self
                 .engine
-                .delete(&self.locked, &self.config, &self.state, true);
+                .set_aside(&self.locked, &self.config, &self.state, true);
+            aside = set_aside.ok();
         } else {
             let _ = self.locked.write_state(&self.state);
         }
+        // Nobody sees its files any more, so who waits need not wait for them: but `rm -f` says what it freed, and volumes show.
+        let volumes = self.config.files.anonymous_volumes().next().is_some();
+        if self.thorough || volumes {
+            self.delete_aside(aside.take());
+        }
         self.answer_late_comers();
         self.tell_exit();
+        self.delete_aside(aside);
+    }
+
+    fn delete_aside(&self, aside: Option<Aside>) {
+        if let Some(aside) = aside {
+            let _ = self.engine.delete_aside(&aside, &self.config);
+        }
     }
 
     /// Who connected while the end was on its way gets an answer, too.
