@@ -112,18 +112,21 @@ fn names_ids_and_prefixes_lead_to_the_image() {
         assert_eq!(place.store.resolve(&text).unwrap(), image, "{text}");
     }
     let other = import(&place, "other", &[file("f", "2")]);
-    for text in [
-        "debian",
-        "nope",
-        "sha256:0000000000000000000000000000",
-        "../x",
-        "",
-        "debian@sha256:zz",
-        &"x".repeat(70_000),
-    ] {
+    for text in ["debian", "nope", "sha256:0000000000000000000000000000"] {
         let error = place.store.resolve(text).unwrap_err();
         assert_eq!(error.kind(), Kind::NotFound, "{text:.20}: {error}");
         assert!(error.to_string().contains("silo image ls"));
+    }
+    for text in [
+        "../x",
+        "debian@sha256:zz",
+        "debian:",
+        "Debian",
+        &"x".repeat(70_000),
+    ] {
+        let error = place.store.resolve(text).unwrap_err();
+        assert_eq!(error.kind(), Kind::Invalid, "{text:.20}: {error}");
+        assert!(error.to_string().contains("reference format"), "{error}");
     }
     assert!(
         place

@@ -12,6 +12,8 @@ fn subnet_of(bridge: &Bridge) -> String {
 fn the_first_use_makes_it_and_the_second_only_looks() {
     let host = Host::new();
     let bridge = host.bridge();
+    // A fresh namespace takes this over from the machine's, where it may be on.
+    sh("echo 0 > /proc/sys/net/ipv4/ip_forward").unwrap();
     assert_eq!(bridge.find().unwrap(), None);
     let first = bridge.ensure().unwrap();
     assert!(first.made && first.forwarding_enabled);

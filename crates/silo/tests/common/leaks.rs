@@ -23,6 +23,12 @@ impl Host {
         if pruned.code != 0 {
             left.push(format!("volumes are not pruned: {pruned}"));
         }
+        // Files of a container that removed itself may still be on their way out.
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(2);
+        while !entries(&self.root.join("containers")).is_empty() && std::time::Instant::now() < end
+        {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
         for (folder, what) in [
             (self.root.join("containers"), "folder of a container"),
             (self.root.join("names"), "name"),
