@@ -86,6 +86,14 @@ impl Engine {
         self.read_all(&found)
     }
 
+    /// Names of the containers that are made of an image.
+    pub fn image_users(&self, image: &silo_image::Digest) -> Result<Vec<String>> {
+        let id = image.to_string();
+        let all = self.list()?;
+        let users = all.iter().filter(|c| c.config.image.id == id);
+        Ok(users.map(|c| c.name().to_owned()).collect())
+    }
+
     /// The containers of a scan, the newest first.
     pub(crate) fn read_all(&self, found: &store::Scan) -> Result<Vec<Container>> {
         let mut all = Vec::with_capacity(found.ids.len());

@@ -202,9 +202,9 @@ impl Engine {
         }
     }
 
-    /// Waits, for a second at most, until the monitor has let go of the folder.
+    /// Waits until the monitor has let go of the folder, but not for ever.
     pub(crate) fn wait_unlocked(&self, container: &Container) -> Result<()> {
-        for _ in 0..1000 {
+        for _ in 0..store::LET_GO_MS {
             match store::try_lock(&self.paths, container.id()) {
                 Ok(Some(_)) => return Ok(()),
                 Ok(None) => std::thread::sleep(std::time::Duration::from_millis(1)),

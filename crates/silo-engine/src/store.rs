@@ -150,16 +150,19 @@ pub fn read_name(paths: &Paths, name: &str) -> Option<ContainerId> {
     ContainerId::from_compact(target.to_str()?).ok()
 }
 
+/// How long to wait for who is just ending, milliseconds.
+pub(crate) const LET_GO_MS: u32 = 10_000;
+
 /// Whether a command or a monitor holds the container, or `None` when there is no such folder.
 pub fn try_lock(paths: &Paths, id: &ContainerId) -> Result<Option<Locked>> {
     lock_with(paths, id, FlockOperation::NonBlockingLockExclusive)
 }
 
-/// The same for a container that has ended: its monitor, or another command, is given a second to let go.
+/// The same for a container that has ended: its monitor, or another command, is given some time to let go, for a busy machine.
 ///
 /// Errors: Conflict when it does not.
 pub fn lock_soon(paths: &Paths, id: &ContainerId, name: &str) -> Result<Locked> {
-    for _ in 0..1000 {
+    for _ in 0..LET_GO_MS {
         match try_lock(paths, id)? {
             Some(locked) => return Ok(locked),
             None => std::thread::sleep(std::time::Duration::from_millis(1)),

@@ -37,8 +37,8 @@ pub struct Leftover {
     pub bytes: u64,
 }
 
-/// Who uses an image: names of containers.
-type UsedBy<'a> = &'a dyn Fn(&Digest) -> Vec<String>;
+/// Who uses an image: names of containers. Asked with the store held, so that no container is made meanwhile.
+type UsedBy<'a> = &'a dyn Fn(&Digest) -> Result<Vec<String>>;
 
 impl ImageStore {
     /// `silo image rm`: takes a name away; with the last name, or by id, deletes the image.
@@ -51,7 +51,7 @@ impl ImageStore {
         let image = self.resolve_stored(text)?;
         let name = text.parse::<ImageRef>().ok().and_then(|r| key(&r).ok());
         let name = name.filter(|name| image.references.contains(name));
-        let users = used_by(&image.id);
+        let users = used_by(&image.id)?;
         let last = image.references.len() <= 1;
         let mut removed = Removed::default();
         match name {
@@ -87,7 +87,7 @@ impl ImageStore {
         for image in self.list()? {
             if (all || image.references.is_empty())
                 && wanted(&image)
-                && used_by(&image.id).is_empty()
+                && used_by(&image.id)?.is_empty()
             {
                 removed.untagged.extend(image.references);
                 removed.deleted.push(image.id);

@@ -39,8 +39,8 @@ fn mode(path: &Path) -> u32 {
     path.symlink_metadata().unwrap().permissions().mode() & 0o7777
 }
 
-fn unused(_: &Digest) -> Vec<String> {
-    Vec::new()
+fn unused(_: &Digest) -> silo_types::Result<Vec<String>> {
+    Ok(Vec::new())
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn tags_move_and_removal_takes_the_last_name_with_the_image() {
         (vec!["a:latest".to_owned()], 0)
     );
 
-    let user = |_: &Digest| vec!["pinger".to_owned()];
+    let user = |_: &Digest| Ok(vec!["pinger".to_owned()]);
     let error = place.store.remove("b:2", false, &user).unwrap_err();
     assert_eq!(error.kind(), Kind::Conflict);
     assert!(error.to_string().contains("pinger"));

@@ -30,6 +30,9 @@ const VERBS: [&[u8]; 6] = [
     b"lab\0",
 ];
 
+/// Beginning of verbs that are not for people.
+const HIDDEN: &[u8] = b"__";
+
 /// Longest environment that is handed on from here; a longer one is sealed later.
 const VARIABLES: usize = 510;
 
@@ -132,7 +135,8 @@ unsafe fn makes_processes(mut words: *const *const c_char) -> bool {
     unsafe {
         loop {
             let word = ptr::read_volatile(words);
-            if word.is_null() {
+            // What stands behind a hidden verb is another command line.
+            if word.is_null() || begins_with(word, HIDDEN, HIDDEN.len()) {
                 return false;
             }
             let mut verb = 0;

@@ -37,14 +37,12 @@ impl Run for ImagePrune {
             return Ok(0);
         }
         let engine = context.engine()?;
-        let users = image_rm::users(&engine)?;
-        let removed =
-            engine
-                .images()
-                .prune(self.all, &|id| image_rm::users_of(&users, id), &|image| {
-                    filters.labels(&image.config.labels)
-                        && until.is_none_or(|until| image.created < until)
-                })?;
+        let removed = engine
+            .images()
+            .prune(self.all, &|id| engine.image_users(id), &|image| {
+                filters.labels(&image.config.labels)
+                    && until.is_none_or(|until| image.created < until)
+            })?;
         let lines = image_rm::told(&removed);
         let deleted = match lines.is_empty() {
             true => String::new(),

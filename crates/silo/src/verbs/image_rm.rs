@@ -1,8 +1,7 @@
 //! `rmi`, `image rm`: removes names of images, and images.
 
 use clap::Args;
-use silo_engine::Engine;
-use silo_image::{Digest, Removed};
+use silo_image::Removed;
 use silo_types::{Kind, Result};
 
 use super::complain;
@@ -28,12 +27,11 @@ pub struct ImageRm {
 impl Run for ImageRm {
     fn run(self, context: &Context) -> Result<i32> {
         let engine = context.engine()?;
-        let users = users(&engine)?;
         let mut code = 0;
         for name in &self.images {
             match engine
                 .images()
-                .remove(name, self.force, &|id| users_of(&users, id))
+                .remove(name, self.force, &|id| engine.image_users(id))
             {
                 Ok(removed) => print(&told(&removed))?,
                 Err(error) if self.force && error.kind() == Kind::NotFound => complain(&error),
@@ -45,21 +43,6 @@ impl Run for ImageRm {
         }
         Ok(code)
     }
-}
-
-/// Image id and name of every container.
-pub(super) fn users(engine: &Engine) -> Result<Vec<(String, String)>> {
-    let all = engine.list()?;
-    Ok(all
-        .iter()
-        .map(|c| (c.config.image.id.clone(), c.name().to_owned()))
-        .collect())
-}
-
-pub(super) fn users_of(users: &[(String, String)], id: &Digest) -> Vec<String> {
-    let id = id.to_string();
-    let of_image = users.iter().filter(|(image, _)| *image == id);
-    of_image.map(|(_, name)| name.clone()).collect()
 }
 
 /// Docker's lines.
