@@ -207,12 +207,13 @@ impl ImageStore {
 
     fn open_lock(&self, name: &str) -> Result<OwnedFd> {
         let path = self.path(name);
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
-        let open = || rustix::fs::openat(CWD, &path, flags, Mode::from_raw_mode(0o600));
-        let lock = match open() {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        let open = |flags| rustix::fs::openat(CWD, &path, flags, Mode::from_raw_mode(0o600));
+        let lock = match open(flags) {
+            // The lock comes after the folders: who finds it finds them.
             Err(Errno::NOENT) => {
                 self.make_folders()?;
-                open()
+                open(flags | OFlags::CREATE)
             }
             other => other,
         };
