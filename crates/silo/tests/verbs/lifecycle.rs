@@ -261,3 +261,15 @@ fn one_monitor_each() {
     let rss = kernel::status(pid, "Threads");
     assert_eq!(rss, "1", "nothing that clones has threads");
 }
+
+#[test]
+fn twenty_starts_leave_nothing() {
+    let host = Host::new();
+    for _ in 0..20 {
+        host.ok(&["run", "--rm", "--network", "none", "lab", "true"]);
+    }
+    assert!(kernel::groups_below(&host.group()).is_empty());
+    let report = host.ok(&["doctor"]);
+    assert!(report.contains("nothing"), "{report}");
+    assert_eq!(host.ok(&["ps", "-aq"]), "");
+}
