@@ -120,7 +120,8 @@ impl<'a> Snapshot<'a> {
         })
     }
 
-    /// Tries the newest way of the kernel first: where the layers are refused, nothing was mounted yet.
+    /// Tries the newest way of the kernel first: where the layers are refused, nothing was mounted yet. Before Linux 6.5 the kernel
+    /// took any option as text, and looked at it only when the overlay was to be created.
     fn mount_somehow(
         &self,
         upper: &OwnedFd,
@@ -130,9 +131,9 @@ impl<'a> Snapshot<'a> {
         let mut result = self.mount(upper, work, options, HandOver::Descriptors);
         for how in [HandOver::Names, HandOver::List] {
             match result {
-                Err(Failure {
-                    step: Step::Layers, ..
-                }) => result = self.mount(upper, work, options, how),
+                Err(ref failure) if failure.is_of_layers() => {
+                    result = self.mount(upper, work, options, how);
+                }
                 other => return other,
             }
         }
@@ -277,6 +278,14 @@ struct Failure {
     step: Step,
     error: Errno,
     said: String,
+}
+
+impl Failure {
+    /// Whether it may have been the layers' form: kernels that check options late say nothing but the number.
+    fn is_of_layers(&self) -> bool {
+        let late = self.step == Step::Create && self.error == Errno::INVAL && self.said.is_empty();
+        self.step == Step::Layers || late
+    }
 }
 
 fn fail(step: Step, error: Errno, context: Option<BorrowedFd<'_>>) -> Failure {

@@ -309,39 +309,30 @@ impl Rootfs {
         Ok(())
     }
 
-    /// Files are covered by our own /dev/null, folders by an empty read-only tmpfs.
+    /// Files are covered by our own /dev/null, folders by an empty read-only tmpfs: the first by itself, the others by clones,
+    /// since before Linux 6.15 only what is attached can be cloned.
     fn mask(&self, paths: &[String]) -> Result<()> {
         let mut empty: Option<OwnedFd> = None;
         let mut null: Option<OwnedFd> = None;
         for path in paths {
+            let named = |error: Error| error.context(format!("masked path {path}"));
             let Some(target) = self.existing(path)? else {
                 continue;
             };
             let mode = fs::fstat(&target).doing_with(|| format!("masked path {path}"))?;
-            let cover = if FileType::from_raw_mode(mode.st_mode) == FileType::Directory {
-                if empty.is_none() {
-                    empty = Some(empty_tmpfs()?);
-                }
-                empty.as_ref()
+            if FileType::from_raw_mode(mode.st_mode) != FileType::Directory {
+                let null = match &null {
+                    Some(null) => null,
+                    None => null.insert(self.null_device()?),
+                };
+                cover(null, &target).map_err(named)?;
+            } else if let Some(empty) = &empty {
+                cover(empty, &target).map_err(named)?;
             } else {
-                if null.is_none() {
-                    null = Some(self.null_device()?);
-                }
-                null.as_ref()
-            };
-            let tree = cover
-                .map(|cover| {
-                    open_tree(
-                        cover,
-                        "",
-                        OpenTreeFlags::OPEN_TREE_CLONE
-                            | OpenTreeFlags::OPEN_TREE_CLOEXEC
-                            | OpenTreeFlags::AT_EMPTY_PATH,
-                    )
-                })
-                .ok_or_else(|| Error::internal("no cover for a masked path"))?
-                .doing_with(|| format!("masked path {path}"))?;
-            attach(&tree, &target).map_err(|e| e.context(format!("masked path {path}")))?;
+                let first = empty_tmpfs()?;
+                attach(&first, &target).map_err(named)?;
+                empty = Some(first);
+            }
         }
         Ok(())
     }
@@ -540,6 +531,15 @@ fn set_attributes(mount: &OwnedFd, set: u64) -> Result<()> {
         ..MountAttr::default()
     };
     mount_setattr(mount.as_fd(), c"", false, &change).doing("make it read-only")
+}
+
+/// Attaches a clone of what is attached elsewhere.
+fn cover(mount: &OwnedFd, target: &OwnedFd) -> Result<()> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    let clone = open_tree(mount, "", flags).doing("clone its cover")?;
+    attach(&clone, target)
 }
 
 fn attach(mount: &OwnedFd, target: &impl AsFd) -> Result<()> {

@@ -76,7 +76,7 @@ impl Host {
                 .into_iter()
                 .filter(|l| *l != "lo" && *l != group)
         };
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(2);
+        let end = std::time::Instant::now() + super::patient(std::time::Duration::from_secs(2));
         while foreign().next().is_some() && std::time::Instant::now() < end {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }

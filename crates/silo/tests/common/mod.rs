@@ -30,7 +30,15 @@ pub use terminal::Session;
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// How long to wait for what should come at once, on a machine that is busy with other tests.
-pub const SOON: Duration = Duration::from_secs(20);
+pub fn soon() -> Duration {
+    patient(Duration::from_secs(20))
+}
+
+/// So much, times the number in SILO_TEST_PATIENCE: emulated machines are slow (tests/vm).
+pub fn patient(time: Duration) -> Duration {
+    let factor = std::env::var("SILO_TEST_PATIENCE").ok();
+    time * factor.and_then(|f| f.parse().ok()).unwrap_or(1)
+}
 
 /// Name of the variable by which processes of a host are recognised.
 const MARK: &str = "SILO_TEST_HOST";
@@ -181,7 +189,7 @@ impl Host {
         let out = collect(child.stdout.take().unwrap());
         let err = collect(child.stderr.take().unwrap());
         let words: String = words.join(" ").chars().take(300).collect();
-        let code = wait_at_most(&mut child, LONGEST, &words);
+        let code = wait_at_most(&mut child, patient(LONGEST), &words);
         if let Some(writer) = writer {
             writer.join().unwrap();
         }
@@ -369,7 +377,7 @@ impl Running {
     /// Waits for its end; 128 + signal when one ended it.
     #[track_caller]
     pub fn wait(mut self) -> i32 {
-        wait_at_most(&mut self.0, SOON, "a command in the background")
+        wait_at_most(&mut self.0, soon(), "a command in the background")
     }
 
     pub fn runs(&mut self) -> bool {
@@ -419,9 +427,9 @@ fn wait_at_most(child: &mut Child, most: Duration, what: &str) -> i32 {
 /// Waits until something holds, and fails when it does not soon.
 #[track_caller]
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + SOON;
+    let end = Instant::now() + soon();
     while !holds() {
-        assert!(Instant::now() < end, "{what}: not within {SOON:?}");
+        assert!(Instant::now() < end, "{what}: not within {:?}", soon());
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -14,7 +14,7 @@ use rustix::{
     termios::{Winsize, tcsetwinsize},
 };
 
-use super::SOON;
+use super::soon;
 
 /// The shell's prompt in the built-in image.
 pub const PROMPT: &str = "# ";
@@ -74,7 +74,7 @@ impl Session {
     /// Waits until `text` appears behind what was found before; what appeared up to its end.
     #[track_caller]
     pub fn expect(&mut self, text: &str) -> String {
-        self.expect_within(text, SOON)
+        self.expect_within(text, soon())
     }
 
     #[track_caller]
@@ -137,7 +137,7 @@ impl Session {
     /// Waits for the program's end; its exit code.
     #[track_caller]
     pub fn wait(&mut self) -> i32 {
-        let end = Instant::now() + SOON;
+        let end = Instant::now() + soon();
         loop {
             // What it writes must be taken, or it never ends.
             let more = self.read(Instant::now() + Duration::from_millis(20));

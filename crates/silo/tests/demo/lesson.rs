@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::common::Host;
+use crate::common::{Host, patient};
 
 #[test]
 fn the_lesson_plays_to_its_end() {
@@ -18,7 +18,7 @@ fn the_lesson_plays_to_its_end() {
         .stderr(Stdio::from(file))
         .spawn()
         .unwrap();
-    let end = Instant::now() + Duration::from_secs(180);
+    let end = Instant::now() + patient(Duration::from_secs(180));
     let code = loop {
         if let Some(status) = child.try_wait().unwrap() {
             break status.code();

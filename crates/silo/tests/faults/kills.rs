@@ -10,7 +10,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::common::{Host, Running, kernel, until};
+use crate::common::{Host, Running, kernel, patient, until};
 
 /// xorshift64*
 struct Random(u64);
@@ -98,7 +98,7 @@ fn strike(host: &Host, command: &mut Running, victim: Victim, after: Duration) {
 
 /// One ordinary command, then nothing may be wrong. A monitor that lives may still be at work for a moment.
 fn truth_is_back(host: &Host, case: &str) {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + patient(Duration::from_secs(10));
     loop {
         let list = host.silo(&["ps", "-a", "--no-trunc", "--format", "{{.ID}} {{.State}}"]);
         assert_eq!(list.code, 0, "{case}: {list}");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::common::{Host, until};
+use crate::common::{Host, patient, until};
 
 #[test]
 fn restart_policies() {
@@ -96,7 +96,7 @@ fn the_stop_signal_and_its_patience() {
     host.ok(&["stop", "deaf"]);
     let took = began.elapsed();
     assert!(
-        (Duration::from_millis(950)..Duration::from_secs(5)).contains(&took),
+        (Duration::from_millis(950)..patient(Duration::from_secs(5))).contains(&took),
         "{took:?}"
     );
     assert_eq!(host.inspect("deaf")["State"]["ExitCode"], 137);

@@ -16,4 +16,5 @@ mod network;
 mod refused;
 mod security;
 mod throttle;
+mod unified;
 mod volumes;

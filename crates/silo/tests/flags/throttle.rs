@@ -1,14 +1,24 @@
 //! --blkio-weight --device-read-bps --device-write-bps --device-read-iops --device-write-iops.
 
-use std::{fs, time::Instant};
+use std::{fs, path::Path, time::Instant};
 
 use crate::common::{Host, kernel};
 
-/// Path and numbers of the disk below /tmp.
-fn disk() -> Option<(String, String)> {
+/// A folder on a whole disk, and the disk's path and numbers: the host's root, or what tests/vm/run adds.
+fn disk() -> Option<(&'static Path, String, String)> {
+    let found = |(place, folder)| {
+        let (path, numbers) = disk_at(place)?;
+        Some((Path::new(folder), path, numbers))
+    };
+    [("/", "/tmp"), ("/mnt/disk", "/mnt/disk")]
+        .into_iter()
+        .find_map(found)
+}
+
+fn disk_at(place: &str) -> Option<(String, String)> {
     let text = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let root = text.lines().find(|l| l.split(' ').nth(4) == Some("/"))?;
-    let numbers = root.split(' ').nth(2)?.to_owned();
+    let mount = text.lines().find(|l| l.split(' ').nth(4) == Some(place))?;
+    let numbers = mount.split(' ').nth(2)?.to_owned();
     let facts = fs::read_to_string(format!("/sys/dev/block/{numbers}/uevent")).ok()?;
     // Rates are for whole disks, not for their partitions.
     if facts.contains("DEVTYPE=partition") {
@@ -20,11 +30,11 @@ fn disk() -> Option<(String, String)> {
 
 #[test]
 fn rates_of_a_disk() {
-    let Some((disk, numbers)) = disk() else {
+    let Some((folder, disk, numbers)) = disk() else {
         println!("skipped: the root file system is not on a whole disk");
         return;
     };
-    let host = Host::new();
+    let host = Host::below(folder);
     let rate = |value: &str| format!("{disk}:{value}");
     let flags = [
         "--device-read-bps",
