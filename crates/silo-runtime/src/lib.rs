@@ -5,18 +5,24 @@
 //! lives are the engine's. Nothing that calls this may have threads.
 #![forbid(unsafe_code)]
 
+mod attributes;
 pub mod capabilities;
 mod channel;
 mod create;
 mod enter;
 mod finish;
+mod id_map;
 mod init;
+mod labels;
+mod listener;
 mod mount_options;
+mod passage;
 mod plan;
 mod reaper;
 mod rootfs;
 mod sealed;
 pub mod seccomp;
+mod sysctl;
 
 pub use create::{Created, Request, Running, Stdio, create};
 pub use enter::{Entry, enter};

@@ -4,11 +4,9 @@
 
 use std::io;
 
-/// `struct sched_attr` up to `SCHED_ATTR_SIZE_VER0`.
-#[repr(C)]
+/// How the kernel schedules a thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SchedAttr {
-    size: u32,
     /// `SCHED_*` of sched(7).
     pub policy: u32,
     /// `SCHED_FLAG_*` of sched_setattr(2).
@@ -21,11 +19,31 @@ pub struct SchedAttr {
     pub period: u64,
 }
 
+/// `struct sched_attr` up to `SCHED_ATTR_SIZE_VER0`.
+#[repr(C)]
+#[derive(Default)]
+struct Kernels {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    runtime: u64,
+    deadline: u64,
+    period: u64,
+}
+
 /// sched_setattr(2) of the calling thread.
 pub fn set_scheduler(wanted: &SchedAttr) -> io::Result<()> {
-    let attr = SchedAttr {
-        size: size_of::<SchedAttr>() as u32,
-        ..*wanted
+    let attr = Kernels {
+        size: size_of::<Kernels>() as u32,
+        policy: wanted.policy,
+        flags: wanted.flags,
+        nice: wanted.nice,
+        priority: wanted.priority,
+        runtime: wanted.runtime,
+        deadline: wanted.deadline,
+        period: wanted.period,
     };
     // SAFETY: the structure says its own size and is only read.
     done(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) }).map(drop)
@@ -33,11 +51,19 @@ pub fn set_scheduler(wanted: &SchedAttr) -> io::Result<()> {
 
 /// sched_getattr(2) of the calling thread.
 pub fn scheduler() -> io::Result<SchedAttr> {
-    let mut attr = SchedAttr::default();
-    let size = size_of::<SchedAttr>();
+    let mut attr = Kernels::default();
+    let size = size_of::<Kernels>();
     // SAFETY: the kernel writes at most `size` bytes into the structure.
     done(unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attr, size, 0) })?;
-    Ok(attr)
+    Ok(SchedAttr {
+        policy: attr.policy,
+        flags: attr.flags,
+        nice: attr.nice,
+        priority: attr.priority,
+        runtime: attr.runtime,
+        deadline: attr.deadline,
+        period: attr.period,
+    })
 }
 
 /// `IOPRIO_WHO_PROCESS`
