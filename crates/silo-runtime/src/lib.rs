@@ -9,6 +9,7 @@ mod attributes;
 pub mod capabilities;
 mod channel;
 mod create;
+pub mod document;
 mod enter;
 mod finish;
 mod id_map;

@@ -506,6 +506,7 @@ mod tests {
     fn with(part: &str, json: &str) -> Result<Plan> {
         let mut base = serde_json::to_value(Spec::default()).unwrap();
         let added: serde_json::Value = serde_json::from_str(json).unwrap();
+        base["hostname"] = serde_json::Value::Null;
         match (&mut base[part], added) {
             (serde_json::Value::Object(whole), serde_json::Value::Object(added)) => {
                 whole.extend(added);

@@ -51,6 +51,7 @@ pub mod ns {
 ///
 /// Errors: `EINVAL` with more than one thread, besides clone(2)'s.
 pub fn clone_process(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
+    refuse_threads()?;
     let mut args = CloneArgs {
         flags: namespaces,
         exit_signal: libc::SIGCHLD as u64,
@@ -64,6 +65,8 @@ pub fn clone_process(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Res
 }
 
 /// The same, but the new process is a child of the caller's parent, which must wait for both (`CLONE_PARENT`).
+///
+/// For a process that was itself cloned here, and so has one thread: it may be where no /proc shows it.
 pub fn clone_sibling(namespaces: u64) -> io::Result<Cloned> {
     // The signal at its end is the caller's own: the kernel refuses one here.
     clone(CloneArgs {
@@ -73,7 +76,6 @@ pub fn clone_sibling(namespaces: u64) -> io::Result<Cloned> {
 }
 
 fn clone(mut args: CloneArgs) -> io::Result<Cloned> {
-    refuse_threads()?;
     let mut pidfd: i32 = -1;
     args.flags |= CLONE_PIDFD;
     args.pidfd = (&raw mut pidfd).expose_provenance() as u64;
