@@ -1,11 +1,12 @@
 //! The smallest caller of the runtime: runs a specification in a root file system, and perhaps a second process beside its first.
 //!
 //! ```sh
-//! bundle CONFIG ROOTFS STAGE [PROCESS]
+//! bundle CONFIG ROOTFS STAGE [PROCESS]…
 //! ```
 //!
-//! Standard streams are the caller's. It ends as the program does; with PROCESS (the `process` of a specification, entered when
-//! the first one runs) as that does, and the first one is killed. No control groups are made. The tests drive this.
+//! Standard streams are the caller's. It ends as the program does; with PROCESS (the `process` of a specification, each entered
+//! when the one before it has ended) as the last of them, and the first one is killed. No control groups are made. The tests drive
+//! this.
 
 use std::{
     fs,
@@ -15,7 +16,7 @@ use std::{
 };
 
 use oci_spec::runtime::{ContainerState, Process, Spec, State};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use rustix::process::{Pid, Signal, pidfd_send_signal};
 use silo_runtime::{
     CgroupHierarchy, CgroupView, Entry, Request, Root, Running, Stdio, create, enter,
     seccomp::Filter,
@@ -35,9 +36,9 @@ fn main() -> ExitCode {
 
 fn run() -> Result<u8> {
     let words: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
-    let [config, rootfs, stage, process @ ..] = &words[..] else {
+    let [config, rootfs, stage, processes @ ..] = &words[..] else {
         return Err(Error::invalid(
-            "usage: bundle CONFIG ROOTFS STAGE [PROCESS]",
+            "usage: bundle CONFIG ROOTFS STAGE [PROCESS]…",
         ));
     };
     let spec: Spec = silo_runtime::document::read_spec(&read(config)?)?.0;
@@ -65,20 +66,21 @@ fn run() -> Result<u8> {
     })?;
     created.wait_ready()?;
     let first = created.start()?;
-    let Some(process) = process.first() else {
+    if processes.is_empty() {
         return wait(&first);
-    };
-    let second = beside(&first, &spec, process, &state);
+    }
+    let last = processes.iter().try_fold(0, |_, process| {
+        beside(&first, &spec, process, &state).and_then(|second| wait(&second))
+    });
     let _ = pidfd_send_signal(&first.pidfd, Signal::KILL);
-    let second = second.and_then(|second| wait(&second));
     wait(&first)?;
-    second
+    last
 }
 
 fn beside(first: &Running, spec: &Spec, process: &Path, state: &State) -> Result<Running> {
     let process: Process = silo_runtime::document::read_process(&read(process)?)?.0;
     let profile = spec.linux().as_ref().and_then(|l| l.seccomp().as_ref());
-    let running = enter(Entry {
+    enter(Entry {
         target: first.pidfd.as_fd(),
         namespaces: other_namespaces(first.pid)?,
         process: &process,
@@ -88,13 +90,7 @@ fn beside(first: &Running, spec: &Spec, process: &Path, state: &State) -> Result
         stdio: Stdio::Inherit,
         cgroup: None,
         doors: None,
-    })?;
-    // The first one must outlive it.
-    let _ = waitid(
-        WaitId::PidFd(running.pidfd.as_fd()),
-        WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
-    );
-    Ok(running)
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -3,6 +3,7 @@
 //! Static and alone in its root file system. `wait` ends with standard input, and is asked last.
 
 use std::{
+    collections::BTreeSet,
     ffi::CString,
     fs,
     io::Read,
@@ -90,6 +91,11 @@ fn answer(word: &str) -> std::io::Result<Value> {
             rustix::fs::open(path, flags, rustix::fs::Mode::empty())?;
             json!("opened")
         }
+        "spy" => spy()?,
+        "nap" => {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            json!("rested")
+        }
         "wait" => {
             std::io::stdin().read_to_end(&mut Vec::new())?;
             json!("ended")
@@ -122,4 +128,38 @@ fn status(field: &str) -> std::io::Result<Value> {
         .lines()
         .find_map(|l| l.strip_prefix(field)?.strip_prefix(':'));
     Ok(json!(line.map(str::trim)))
+}
+
+/// Watches all other processes for as long as it lives, and keeps what it saw of them in /seen.
+fn spy() -> std::io::Result<Value> {
+    let (mut exe, mut descriptors) = (BTreeSet::new(), BTreeSet::new());
+    let mut processes = BTreeSet::new();
+    loop {
+        let mut news = false;
+        for entry in fs::read_dir("/proc")?.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name == "1" || !name.bytes().all(|b| b.is_ascii_digit()) {
+                continue;
+            }
+            let of = entry.path();
+            news |= processes.insert(name);
+            let Ok(program) = fs::read_link(of.join("exe")) else {
+                continue;
+            };
+            let program = program.to_string_lossy().into_owned();
+            // Of the probe itself the standard streams are no secret.
+            for fd in fs::read_dir(of.join("fd")).into_iter().flatten().flatten() {
+                if program != "/probe" {
+                    descriptors.insert(fd.path().to_string_lossy().into_owned());
+                }
+            }
+            news |= exe.insert(program);
+        }
+        if news {
+            let seen =
+                json!({"exe": exe, "descriptors": descriptors, "processes": processes.len()});
+            fs::write("/new", seen.to_string())?;
+            fs::rename("/new", "/seen")?;
+        }
+    }
 }

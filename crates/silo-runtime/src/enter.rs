@@ -219,8 +219,9 @@ impl Child<'_> {
     /// Into the container's namespaces. The host's files are needed before, and by the process that becomes the program; with a
     /// user namespace that is another one, since the pid namespace is joined by children alone.
     fn join(&mut self) -> Result<()> {
+        self.finish.connect_agent(self.state)?;
         if self.namespaces & ns::USER == 0 {
-            self.look_at_host()?;
+            self.finish.look_at_itself(&self.labels)?;
             return clone::setns(self.target, self.namespaces)
                 .doing("join the container's namespaces");
         }
@@ -237,15 +238,10 @@ impl Child<'_> {
         let channel = channel.ok_or_else(|| Error::internal("no start channel"))?;
         passage::go_on_as_sibling(0, channel)?;
         if later != 0 {
-            self.look_at_host()?;
+            self.finish.look_at_itself(&self.labels)?;
             clone::setns(self.target, later).doing("join the container's mounts")?;
         }
         Ok(())
-    }
-
-    fn look_at_host(&mut self) -> Result<()> {
-        self.finish.labels = labels::open(&self.labels)?;
-        self.finish.connect_agent(self.state)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     attributes::Attributes,
     capabilities,
     channel::Channel,
-    labels::{Label, OpenLabel},
+    labels::{self, Label, OpenLabel},
     listener::Listener,
     plan::Rlimit,
     reaper,
@@ -64,7 +64,7 @@ impl Finish<'_> {
         self.execute()
     }
 
-    /// Connects the agent of a filter that notifies, while the host's files are seen.
+    /// Connects the agent of a filter that notifies, while the host's files are seen with the host's privileges.
     pub(crate) fn connect_agent(&mut self, state: Option<&State>) -> Result<()> {
         let agent = self.seccomp.as_ref().and_then(|f| f.agent.as_ref());
         if let (Some(agent), Some(state)) = (agent, state) {
@@ -73,9 +73,18 @@ impl Finish<'_> {
         Ok(())
     }
 
-    /// Whether something of the host is to be opened by the very process that becomes the program.
+    /// What only the very process that becomes the program can open or know of itself, while the host's /proc is seen.
+    pub(crate) fn look_at_itself(&mut self, labels: &[Label]) -> Result<()> {
+        self.labels = labels::open(labels)?;
+        match &mut self.listener {
+            Some(listener) => listener.is_of_caller(),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether there is something of that.
     pub(crate) fn needs_host(&self, labels: &[Label]) -> bool {
-        !labels.is_empty() || self.seccomp.as_ref().is_some_and(|f| f.agent.is_some())
+        !labels.is_empty() || self.listener.is_some()
     }
 
     fn settle(&mut self) -> Result<()> {

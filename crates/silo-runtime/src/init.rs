@@ -14,7 +14,7 @@ use crate::{
     channel::{Channel, Message},
     create::Stdio,
     finish::{Finish, console_size},
-    labels::{self, Label},
+    labels::Label,
     passage::{self, Passage},
     plan::{Plan, UserNamespace},
     rootfs::{CgroupView, IdSpaces, Root, Rootfs, Sources, open_root, open_sources},
@@ -71,6 +71,7 @@ impl Init<'_> {
             std::fs::write("/proc/self/oom_score_adj", adjustment.to_string())
                 .doing_with(|| format!("set oom_score_adj to {adjustment}"))?;
         }
+        self.finish.connect_agent(self.state)?;
         if self.plan.needs_passage() {
             self.pass()?;
             self.die_with_parent()?;
@@ -81,8 +82,7 @@ impl Init<'_> {
                 clone::setns(namespace.as_fd(), *flag).doing("join a namespace")?;
             }
         }
-        self.finish.labels = labels::open(&self.labels)?;
-        self.finish.connect_agent(self.state)?;
+        self.finish.look_at_itself(&self.labels)?;
         let now = self.plan.new_namespaces & !(ns::PID | ns::TIME);
         clone::unshare(now).doing("make namespaces")?;
         if self.is_connected_from_outside {

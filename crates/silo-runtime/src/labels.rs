@@ -57,7 +57,7 @@ pub(crate) fn of(process: &Process) -> Result<Vec<Label>> {
 
 /// SELinux must be there for a mount's context, too.
 pub(crate) fn require_selinux(label: &str) -> Result<()> {
-    let there = fs::statfs("/sys/fs/selinux").is_ok_and(|fs| fs.f_type as i64 == SELINUX_MAGIC);
+    let there = fs::statfs("/sys/fs/selinux").is_ok_and(|fs| fs.f_type == SELINUX_MAGIC);
     match there {
         true => Ok(()),
         false => Err(Error::unsupported(format!(
@@ -89,7 +89,7 @@ pub(crate) fn open(labels: &[Label]) -> Result<Vec<OpenLabel>> {
             let file = found.ok_or_else(|| {
                 Error::unsupported(format!("{}: the kernel takes no such label", named()))
             })?;
-            match fs::fstatfs(&file).doing_with(named)?.f_type as i64 {
+            match fs::fstatfs(&file).doing_with(named)?.f_type {
                 PROC_SUPER_MAGIC => Ok(OpenLabel {
                     label: label.clone(),
                     file,

@@ -24,37 +24,39 @@ pub struct Agent {
     pub metadata: Option<String>,
 }
 
-/// A connection to the agent, with what it is told.
+/// A connection to the agent, with what it is to be told.
 pub(crate) struct Listener {
     socket: UnixStream,
-    told: String,
+    told: ContainerProcessState,
 }
 
 impl Agent {
-    /// Connects; `state` is the container's, whose process the caller will be.
+    /// Connects, with the privileges that the caller has on the host; `state` is the container's.
     pub(crate) fn connect(&self, state: &State) -> Result<Listener> {
-        let named = || format!("seccomp agent at {}", self.path.display());
-        let socket = UnixStream::connect(&self.path).doing_with(named)?;
-        // The number by which the host's /proc knows the caller: its own may be that of another namespace.
-        let own = std::fs::read_link("/proc/self").doing_with(named)?;
-        let pid: i32 = own
-            .to_str()
-            .and_then(|pid| pid.parse().ok())
-            .ok_or_else(|| Error::internal("/proc/self is no number"))?;
-        let mut state = state.clone();
-        state.set_pid(Some(pid));
+        let socket = UnixStream::connect(&self.path)
+            .doing_with(|| format!("seccomp agent at {}", self.path.display()))?;
         let mut told = ContainerProcessState::default();
         told.set_version(state.version().clone())
             .set_fds(vec![SECCOMP_FD_NAME.to_owned()])
-            .set_pid(pid)
             .set_metadata(self.metadata.clone())
-            .set_state(state);
-        let told = serde_json::to_string(&told).doing_with(named)?;
+            .set_state(state.clone());
         Ok(Listener { socket, told })
     }
 }
 
 impl Listener {
+    /// Puts in the number by which the host's /proc knows the caller: its own may be that of another namespace.
+    pub(crate) fn is_of_caller(&mut self) -> Result<()> {
+        let own = std::fs::read_link("/proc/self").doing("/proc/self")?;
+        let pid: i32 = own
+            .to_str()
+            .and_then(|pid| pid.parse().ok())
+            .ok_or_else(|| Error::internal("/proc/self is no number"))?;
+        self.told.set_pid(pid);
+        self.told.state_mut().set_pid(Some(pid));
+        Ok(())
+    }
+
     /// Sends the descriptor with the state, once, and closes the connection.
     pub(crate) fn hand_over(self, listener: OwnedFd) -> Result<()> {
         let doing = "hand the seccomp listener to its agent";
@@ -62,10 +64,10 @@ impl Listener {
         let mut control = SendAncillaryBuffer::new(&mut space);
         let passed = [listener.as_fd()];
         control.push(SendAncillaryMessage::ScmRights(&passed));
-        let told = self.told.as_bytes();
+        let told = serde_json::to_vec(&self.told).doing(doing)?;
         let sent = sendmsg(
             &self.socket,
-            &[IoSlice::new(told)],
+            &[IoSlice::new(&told)],
             &mut control,
             SendFlags::NOSIGNAL,
         )

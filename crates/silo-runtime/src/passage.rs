@@ -52,11 +52,14 @@ pub(crate) fn is_privileged() -> Result<bool> {
 /// Makes the user namespaces of the plan: the container's, and those of mounts with maps of their own.
 pub(crate) fn make_id_spaces(plan: &Plan) -> Result<IdSpaces> {
     use crate::plan::MountMaps;
-    let mut spaces = IdSpaces::default();
-    spaces.user = match &plan.user_namespace {
+    let user = match &plan.user_namespace {
         None => None,
         Some(UserNamespace::New(maps)) => Some(maps.make_namespace()?),
         Some(UserNamespace::Joined(path)) => Some(open_joined(path)?),
+    };
+    let mut spaces = IdSpaces {
+        user,
+        of_mounts: Vec::new(),
     };
     let mut made: Vec<(&IdMaps, usize)> = Vec::new();
     for (at, step) in plan.mounts.iter().enumerate() {

@@ -18,6 +18,8 @@ const DEEPEST: usize = 200;
 /// Copies what is in the folder `from` to the new mount `to`, which gets its owner and mode unless options say otherwise.
 pub(super) fn copy_up(from: &OwnedFd, to: &OwnedFd, options: &MountOptions) -> Result<()> {
     let stat = fs::fstat(from).doing("stat what is copied")?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let to = &fs::openat(to, c".", flags, Mode::empty()).doing("open the new mount")?;
     copy_folder(from, to, 0).map_err(|e| e.context("copy up"))?;
     let said = |key: &str| options.data.iter().any(|(name, _)| name == key);
     if !said("uid") && !said("gid") {

@@ -146,6 +146,21 @@ impl Bundle {
         said.answers
     }
 
+    /// Lets a first process watch while others enter, and returns what it saw.
+    #[track_caller]
+    pub fn spied_on(&mut self, rounds: usize) -> Value {
+        self.set_args("/process/args", &["spy"]);
+        let mut second = self.config["process"].clone();
+        second["args"] = args(&["nap"]);
+        let path = self.folder.join("process.json");
+        fs::write(&path, second.to_string()).unwrap();
+        let paths = vec![path.as_path(); rounds];
+        let said = said(run(self.command(&paths)));
+        assert_eq!(said.code, 0, "{}", said.errors);
+        let seen = fs::read_to_string(self.rootfs().join("seen")).unwrap();
+        serde_json::from_str(&seen).unwrap()
+    }
+
     fn set_args(&mut self, pointer: &str, questions: &[&str]) {
         self.set(pointer, args(questions));
     }
