@@ -26,8 +26,11 @@ pub fn read_process(document: &[u8]) -> Result<(Process, Vec<String>)> {
 }
 
 fn parse(document: &[u8]) -> Result<Value> {
-    serde_json::from_slice(document)
-        .map_err(|e| Error::invalid(format!("the specification is no JSON: {e}")))
+    match serde_json::from_slice(document) {
+        Ok(value @ Value::Object(_)) => Ok(value),
+        Ok(_) => Err(Error::invalid("the specification is no JSON object")),
+        Err(e) => Err(Error::invalid(format!("the specification is no JSON: {e}"))),
+    }
 }
 
 fn into<T: DeserializeOwned>(value: Value) -> Result<T> {
@@ -107,7 +110,7 @@ mod tests {
 
     #[test]
     fn what_is_no_document_is_refused_with_its_place() {
-        for bad in ["", "[]", r#"{"ociVersion": 1}"#, r#"{"process": {}}"#] {
+        for bad in ["", "[]", r#"{"ociVersion": 1}"#, r#"{"process": 3}"#] {
             assert!(read_spec(bad.as_bytes()).is_err(), "{bad}");
         }
         let flags = br#"{"cwd": "/", "user": {"uid": 0, "gid": 0}, "scheduler": {"policy": "SCHED_OTHER", "flags": ["SCHED_FLAG_X"]}}"#;
