@@ -196,6 +196,10 @@ impl Finish<'_> {
         if program.contains('/') {
             return not_executed(program, &run(program), false);
         }
+        if program.is_empty() {
+            // The folder itself would be found in every place.
+            return not_executed(program, &Errno::NOENT.into(), true);
+        }
         let search = env
             .iter()
             .rev()
@@ -210,7 +214,7 @@ impl Finish<'_> {
                 Some(Errno::NOENT) if exists(&path) => {
                     return not_executed(program, &error, false);
                 }
-                Some(Errno::NOENT | Errno::NOTDIR) => {}
+                Some(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => {}
                 Some(Errno::ACCESS) => denied = Some(error),
                 _ => return not_executed(program, &error, false),
             }
@@ -247,7 +251,7 @@ fn not_executed(program: &str, error: &std::io::Error, searched: bool) -> Error 
             Kind::CommandNotFound,
             "executable file not found in $PATH".to_owned(),
         ),
-        Some(Errno::NOENT) if exists(program) => (
+        Some(Errno::NOENT) if !program.is_empty() && exists(program) => (
             Kind::CommandNotFound,
             "no such file or directory: its interpreter or loader is missing in the image"
                 .to_owned(),

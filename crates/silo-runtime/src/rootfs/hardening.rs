@@ -56,7 +56,7 @@ impl Rootfs {
                 Mode::empty(),
                 ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV,
             )
-            .doing_with(|| format!("sysctl {key}"))?;
+            .doing_with(|| format!("sysctl {}", key.replace('/', ".")))?;
             File::from(file)
                 .write_all(value.as_bytes())
                 .doing_with(|| format!("sysctl {key} = {value:?}"))?;

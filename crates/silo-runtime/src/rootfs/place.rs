@@ -47,20 +47,20 @@ impl Rootfs {
             }
             Err(error) => return Err(Error::system(format!("open {path}"), error)),
         }
+        if kind == FileType::Directory {
+            return make_folders(&self.root, inside, resolve)
+                .doing_with(|| format!("make the folder {path}"));
+        }
         let (parent, last) = inside.rsplit_once('/').unwrap_or((".", inside));
         let folder = make_folders(&self.root, parent, resolve)
             .doing_with(|| format!("make the folder {parent}"))?;
-        let made = if kind == FileType::Directory {
-            fs::mkdirat(&folder, last, Mode::from_raw_mode(0o755))
-        } else {
-            fs::mknodat(
-                &folder,
-                last,
-                FileType::RegularFile,
-                Mode::from_raw_mode(0o644),
-                0,
-            )
-        };
+        let made = fs::mknodat(
+            &folder,
+            last,
+            FileType::RegularFile,
+            Mode::from_raw_mode(0o644),
+            0,
+        );
         match made {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(Error::system(format!("make {path}"), error)),
@@ -85,23 +85,45 @@ pub(super) fn make_folders(
     resolve: ResolveFlags,
 ) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    // As many links as the kernel follows, path_resolution(7).
+    let mut links_left = 40;
     let mut done = String::from(".");
     let mut at = fs::openat2(root, ".", flags, Mode::empty(), resolve)?;
-    for part in path.split('/').filter(|p| !p.is_empty() && *p != ".") {
+    let mut left: Vec<String> = parts_reversed(path);
+    while let Some(part) = left.pop() {
         let before = done.clone();
         done.push('/');
-        done.push_str(part);
-        at = match fs::openat2(root, &done, flags, Mode::empty(), resolve) {
+        done.push_str(&part);
+        match fs::openat2(root, &done, flags, Mode::empty(), resolve) {
+            Ok(folder) => at = folder,
             Err(Errno::NOENT) => {
                 let parent = fs::openat2(root, &before, flags, Mode::empty(), resolve)?;
-                match fs::mkdirat(&parent, part, Mode::from_raw_mode(0o755)) {
-                    Ok(()) | Err(Errno::EXIST) => {}
+                match fs::mkdirat(&parent, part.as_str(), Mode::from_raw_mode(0o755)) {
+                    Ok(()) => {}
+                    // A link to what is not there yet: that is made, inside.
+                    Err(Errno::EXIST) if links_left > 0 => {
+                        links_left -= 1;
+                        let link = fs::readlinkat(&parent, part.as_str(), Vec::new())?;
+                        let link = link.to_str().map_err(|_| Errno::ILSEQ)?;
+                        done = match link.starts_with('/') {
+                            true => String::from("."),
+                            false => before,
+                        };
+                        left.extend(parts_reversed(link));
+                        continue;
+                    }
+                    Err(Errno::EXIST) => return Err(Errno::LOOP),
                     Err(error) => return Err(error),
                 }
-                fs::openat2(root, &done, flags, Mode::empty(), resolve)?
+                at = fs::openat2(root, &done, flags, Mode::empty(), resolve)?;
             }
-            other => other?,
-        };
+            Err(error) => return Err(error),
+        }
     }
     Ok(at)
+}
+
+fn parts_reversed(path: &str) -> Vec<String> {
+    let parts = path.split('/').filter(|p| !p.is_empty() && *p != ".");
+    parts.rev().map(str::to_owned).collect()
 }
