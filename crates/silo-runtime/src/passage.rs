@@ -26,6 +26,7 @@ use oci_spec::runtime::{Capability, User};
 use rustix::{
     fs::{self, CWD, FileType, Gid, Mode, OFlags, Uid},
     io::Errno,
+    pipe::{PipeFlags, pipe_with},
     process::DumpableBehavior,
     thread,
 };
@@ -156,12 +157,24 @@ pub(crate) fn hide() -> Result<()> {
 }
 
 /// Clones a process with new `namespaces` that goes on from here as the caller's sibling; the caller tells its parent, and ends.
+///
+/// It goes on only when that is told: nothing that it says may come before.
 pub(crate) fn go_on_as_sibling(namespaces: u64, channel: &Channel) -> Result<()> {
+    let (waits, told) = pipe_with(PipeFlags::CLOEXEC).doing("make a pipe")?;
     match clone::clone_sibling(namespaces).doing("clone the first process")? {
-        Cloned::Child => Ok(()),
+        Cloned::Child => {
+            drop(told);
+            match rustix::io::read(&waits, &mut [0u8; 1]) {
+                Ok(1) => Ok(()),
+                // The parent was not told of this process, or is gone.
+                _ => process::exit_now(1),
+            }
+        }
         Cloned::Parent { pid, pidfd } => {
-            let told = channel.send(&Message::Moved(pid, pidfd));
-            process::exit_now(i32::from(told.is_err()))
+            let done = channel
+                .send(&Message::Moved(pid, pidfd))
+                .and_then(|()| rustix::io::write(&told, b"x").doing("let it go on"));
+            process::exit_now(i32::from(done.is_err()))
         }
     }
 }
