@@ -30,7 +30,7 @@ use crate::{
 pub struct Entry<'a> {
     /// Main process of the container.
     pub target: BorrowedFd<'a>,
-    /// Namespaces that differ from the caller's, see [`ns`].
+    /// Namespaces that differ from the caller's, see [`ns`]; a user or a time namespace only if it does.
     pub namespaces: u64,
     pub process: &'a Process,
     /// What the container's processes share: memory policy, personality.

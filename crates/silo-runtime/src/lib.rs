@@ -1,7 +1,8 @@
 //! The OCI runtime: a specification in, a process out.
 //!
-//! `plan` turns the document into steps, `create` clones and hands over, `init` carries the steps out as the container's first
-//! process, `finish` makes it the program; `enter` brings further processes in. No state is kept on disk here: names, files and
+//! `document` reads the specification, `plan` turns it into steps, `create` clones and hands over, `init` carries the steps out as
+//! the container's first process (through `passage` into user and time namespaces), `finish` makes it the program; `enter` brings
+//! further processes in. No state is kept on disk here: names, files and
 //! lives are the engine's. Nothing that calls this may have threads.
 #![forbid(unsafe_code)]
 

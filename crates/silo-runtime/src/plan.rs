@@ -207,6 +207,16 @@ impl Plan {
         joined.fold(self.new_namespaces | user, |all, one| all | one)
     }
 
+    /// Those of the host are not for a user namespace (2023-25809): the kernel refuses, and says no more than that.
+    pub(crate) fn explain_cgroups(&self, error: Error) -> Error {
+        match self.user_namespace.is_some() && self.own_namespaces() & ns::CGROUP == 0 {
+            true => error.context(
+                "in a user namespace control groups are seen in a cgroup namespace of the container's own alone",
+            ),
+            false => error,
+        }
+    }
+
     /// The first process cannot be cloned right into its namespaces: a user namespace must own the others, and the offsets of a
     /// time namespace are set before anybody is in it.
     pub(crate) fn needs_passage(&self) -> bool {

@@ -109,7 +109,9 @@ impl Rootfs {
                     self.mount_new(step, kind, name, source, plan)
                 }
                 MountWhat::Bind { .. } => self.mount_bind(step, source),
-                MountWhat::Cgroup => self.mount_cgroup(step, cgroup_mounts),
+                MountWhat::Cgroup => self
+                    .mount_cgroup(step, cgroup_mounts)
+                    .map_err(|e| plan.explain_cgroups(e)),
                 MountWhat::Remount => self.remount(step),
             }
             .map_err(named)?;

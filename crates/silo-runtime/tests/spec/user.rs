@@ -207,6 +207,11 @@ fn own_control_groups_are_seen() {
     let said = bundle.ask(&["list:/sys/fs/cgroup", "mkdir:/sys/fs/cgroup/x"]);
     assert_ne!(said["list:/sys/fs/cgroup"], json!([]));
     assert_eq!(said["mkdir:/sys/fs/cgroup/x"]["error"], 30);
+
+    // Those of the host could be written there (2023-25809).
+    bundle.without_namespace("cgroup");
+    let error = bundle.refused();
+    assert!(error.contains("of the container's own alone"), "{error}");
 }
 
 /// A process that keeps namespaces alive for others to join.
