@@ -20,6 +20,7 @@ use crate::{
     channel::{Channel, Message},
     create::{Running, Stdio, reap},
     finish::{Finish, console_size},
+    id_map::IdMaps,
     init::take_terminal,
     labels::{self, Label},
     passage, plan,
@@ -226,6 +227,10 @@ impl Child<'_> {
                 .doing("join the container's namespaces");
         }
         passage::raise_limits(self.finish.rlimits);
+        if passage::is_privileged()? {
+            let maps = IdMaps::of_process(self.target)?;
+            passage::give_pipes(&self.stdio, &maps, self.finish.process.user())?;
+        }
         let later = match self.finish.needs_host(&self.labels) {
             // The mount namespace, by the process that goes on.
             true => self.namespaces & ns::MOUNT,

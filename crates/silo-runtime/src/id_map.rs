@@ -4,7 +4,10 @@
 //! a namespace of the container's own and one joined by path are the same to all that follows, and so is the one that an
 //! id-mapped mount needs.
 
-use std::{fmt::Write, os::fd::OwnedFd};
+use std::{
+    fmt::Write,
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
+};
 
 use oci_spec::runtime::{Capability, LinuxIdMapping};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -44,6 +47,25 @@ impl IdMaps {
         Ok(IdMaps {
             uids: extents(&format!("{what}: uidMappings"), uids)?,
             gids: extents(&format!("{what}: gidMappings"), gids)?,
+        })
+    }
+
+    /// The maps of a running process, as its host sees them.
+    pub(crate) fn of_process(process: BorrowedFd<'_>) -> Result<IdMaps> {
+        let path = format!("/proc/self/fdinfo/{}", process.as_raw_fd());
+        let facts = std::fs::read_to_string(&path).doing(path)?;
+        let pid = facts
+            .lines()
+            .find_map(|line| line.strip_prefix("Pid:")?.trim().parse::<u32>().ok())
+            .ok_or_else(|| Error::internal("a pidfd without a pid"))?;
+        let map = |file: &str| {
+            let path = format!("/proc/{pid}/{file}");
+            let text = std::fs::read_to_string(&path).doing(path)?;
+            Ok(text.lines().filter_map(extent).collect())
+        };
+        Ok(IdMaps {
+            uids: map("uid_map")?,
+            gids: map("gid_map")?,
         })
     }
 
@@ -108,6 +130,17 @@ impl IdMaps {
             "without privileges a user namespace can map user {uid} and group {gid} alone: map these, one each, or run as root"
         )))
     }
+}
+
+/// A line of the kernel's.
+fn extent(line: &str) -> Option<Extent> {
+    let mut numbers = line.split_whitespace().map(str::parse);
+    let mut next = || numbers.next()?.ok();
+    Some(Extent {
+        inside: next()?,
+        outside: next()?,
+        count: next()?,
+    })
 }
 
 fn extents(what: &str, given: &[LinuxIdMapping]) -> Result<Vec<Extent>> {
@@ -191,6 +224,8 @@ mod tests {
         assert_eq!(maps.host_gid(1000), Some(5));
         assert_eq!(maps.host_uid(1001), None);
         assert_eq!(text(&maps.uids), "0 100000 1000\n1000 5 1\n");
+        let read: Vec<Extent> = text(&maps.uids).lines().filter_map(extent).collect();
+        assert_eq!(read, maps.uids);
         let bad: [&[(u32, u32, u32)]; 6] = [
             &[],
             &[(0, 0, 0)],

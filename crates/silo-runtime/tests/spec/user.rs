@@ -379,3 +379,15 @@ fn bad_maps_are_refused_before_anything_is_made() {
     let error = bundle.refused();
     assert!(error.contains("gidMappings"), "{error}");
 }
+
+/// A program that opens /dev/stderr again finds a pipe of its own.
+#[test]
+fn standard_streams_are_the_users() {
+    let mut bundle = Bundle::new();
+    bundle.user_namespace(HOST, 1000);
+    bundle.set("/process/user", json!({"uid": 7, "gid": 8}));
+    let asked = ["write:/dev/stderr=x", "stat:/proc/self/fd/2"];
+    for said in [bundle.ask(&asked), bundle.ask_beside(&asked, |_| {})] {
+        assert_eq!(said["write:/dev/stderr=x"], "written", "{said}");
+    }
+}
