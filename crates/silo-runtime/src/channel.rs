@@ -6,6 +6,7 @@
 //! ```text
 //! parent                         child
 //!   clone ────────────────────────▶ control groups, namespaces
+//!         ◀─────────────────────── Moved, if a process ahead of it made them: see `passage`
 //!         ◀─────────────────────── NetworkReady, if the parent connects it; then root, mounts
 //!   Connected ────────────────────▶ address, route
 //!         ◀─────────────────────── Terminal (with the descriptor), Ready
@@ -35,6 +36,8 @@ pub(crate) struct Channel(OwnedFd);
 /// A packet.
 #[derive(Debug)]
 pub(crate) enum Message {
+    /// To the parent: the first process is this one, with its pidfd; the one that speaks ends.
+    Moved(i32, OwnedFd),
     /// To the parent: the network namespace exists.
     NetworkReady,
     /// To the child: the network is connected from outside.
@@ -80,6 +83,11 @@ impl Channel {
         let mut packet = Vec::new();
         let mut passed: Option<BorrowedFd<'_>> = None;
         match message {
+            Message::Moved(pid, pidfd) => {
+                packet.push(b'P');
+                packet.extend(pid.to_ne_bytes());
+                passed = Some(pidfd.as_fd());
+            }
             Message::NetworkReady => packet.push(b'N'),
             Message::Connected => packet.push(b'C'),
             Message::Go => packet.push(b'G'),
@@ -129,6 +137,12 @@ impl Channel {
         };
         let message = match packet.get(..got).unwrap_or_default() {
             [] => return Ok(None),
+            [b'P', pid @ ..] => Message::Moved(
+                pid.try_into()
+                    .map(i32::from_ne_bytes)
+                    .map_err(|_| Error::internal("bad message on the start channel"))?,
+                passed_descriptor(&mut control)?,
+            ),
             b"N" => Message::NetworkReady,
             b"C" => Message::Connected,
             b"G" => Message::Go,
@@ -154,7 +168,7 @@ fn passed_descriptor(control: &mut RecvAncillaryBuffer<'_>) -> Result<OwnedFd> {
             RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
             _ => None,
         })
-        .ok_or_else(|| Error::internal("the terminal's descriptor did not arrive"))
+        .ok_or_else(|| Error::internal("a descriptor did not arrive"))
 }
 
 #[cfg(test)]

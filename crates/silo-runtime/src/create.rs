@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Spec, State};
 use rustix::{
     fs::{self, CWD, Mode, OFlags},
     process::{Pid, Signal, WaitIdOptions, WaitOptions},
@@ -18,9 +18,10 @@ use crate::{
     channel::{Channel, Message},
     finish::Finish,
     init::Init,
-    plan,
+    labels, passage, plan,
     rootfs::{CgroupView, Root},
     seccomp::Filter,
+    sysctl,
 };
 
 /// A container to be made.
@@ -37,6 +38,8 @@ pub struct Request<'a> {
     pub entry: Option<Entry>,
     /// A filter made already, used instead of the specification's profile.
     pub seccomp: Option<Filter>,
+    /// The container's state, for the agent of a filter that notifies; without it such a filter is refused.
+    pub state: Option<&'a State>,
     /// A first process of Silo's own stays above the program: reaps and hands on signals.
     pub init: bool,
     /// The first process dies with the caller.
@@ -96,21 +99,40 @@ pub fn create(request: Request<'_>) -> Result<Created> {
         Some(filter) => Some(filter),
         None => profile.map(Filter::new).transpose()?,
     };
-    if seccomp.as_ref().is_some_and(|filter| filter.notifies) {
-        return Err(Error::unsupported(
-            "a seccomp profile with SCMP_ACT_NOTIFY needs a listener, which is not available yet",
-        ));
+    if let Some(filter) = &seccomp {
+        filter.check_agent(request.state)?;
+    }
+    let labels = labels::of(process)?;
+    if let Some(label) = request
+        .spec
+        .linux()
+        .as_ref()
+        .and_then(|l| l.mount_label().as_ref())
+    {
+        labels::require_selinux(label)?;
     }
     let (channel, other) = Channel::pair()?;
-    let (pid_namespace, joins) = open_joins(&plan.joined_namespaces)?;
+    let (mut pid_namespace, mut joins) = open_joins(&plan.joined_namespaces)?;
+    sysctl::refuse_hosts(&plan, &joins)?;
+    if plan.needs_passage() {
+        joins.extend(pid_namespace.take().map(|namespace| (ns::PID, namespace)));
+    }
     let init = Init {
         finish: Finish {
             process,
             rlimits: &plan.rlimits,
+            attributes: &plan.attributes,
+            labels: Vec::new(),
             seccomp,
+            listener: None,
+            in_user_namespace: plan.user_namespace.is_some(),
             reaper: request.init,
             die_with_parent: request.die_with_parent,
         },
+        labels,
+        id_spaces: passage::make_id_spaces(&plan)?,
+        sources: None,
+        state: request.state,
         plan: &plan,
         root: request.root,
         stage: request.stage,
@@ -124,12 +146,15 @@ pub fn create(request: Request<'_>) -> Result<Created> {
     };
     let mut channel = Some(channel);
     let (pid, pidfd) = clone_into(&plan, pid_namespace, request.cgroup, init, &mut channel)?;
-    let created = Created {
+    let mut created = Created {
         pid,
         pidfd,
         channel: channel.ok_or_else(|| Error::internal("no start channel"))?,
         terminal: None,
     };
+    if plan.needs_passage() {
+        created.follow()?;
+    }
     match request.connect {
         Some(connect) => created.connected(connect),
         None => Ok(created),
@@ -154,7 +179,11 @@ fn clone_into(
             Some(own)
         }
     };
-    let cloned = clone::clone_process(plan.new_namespaces & ns::PID, cgroup);
+    let now = match plan.needs_passage() {
+        true => 0,
+        false => plan.new_namespaces & ns::PID,
+    };
+    let cloned = clone::clone_process(now, cgroup);
     let cloned = match cloned {
         Ok(Cloned::Child) => init.run(parents_end),
         other => other,
@@ -171,6 +200,22 @@ fn clone_into(
 impl Created {
     pub fn pid(&self) -> i32 {
         self.pid
+    }
+
+    /// From the process that went ahead to the container's first one.
+    fn follow(&mut self) -> Result<()> {
+        let failed = match self.channel.receive() {
+            Ok(Some(Message::Moved(pid, pidfd))) => {
+                let ahead = std::mem::replace(&mut self.pid, pid);
+                self.pidfd = pidfd;
+                reap(ahead);
+                return Ok(());
+            }
+            Ok(Some(Message::Failed(error))) | Err(error) => error,
+            Ok(_) => Error::internal("the process that goes ahead of the container vanished"),
+        };
+        self.kill();
+        Err(failed)
     }
 
     /// Connects the network from outside as soon as there is one inside.
@@ -287,11 +332,14 @@ impl Created {
 
     fn kill(&self) {
         let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
-        let pid = Pid::from_raw(self.pid);
-        while let Err(rustix::io::Errno::INTR) = rustix::process::waitpid(pid, WaitOptions::empty())
-        {
-        }
+        reap(self.pid);
     }
+}
+
+/// Waits for a child that has ended or is about to.
+pub(crate) fn reap(pid: i32) {
+    let pid = Pid::from_raw(pid);
+    while let Err(rustix::io::Errno::INTR) = rustix::process::waitpid(pid, WaitOptions::empty()) {}
 }
 
 /// Opens namespaces to join; the pid namespace apart, for it must be entered by the parent.
@@ -311,7 +359,7 @@ fn open_joins(
     Ok((pid_namespace, joins))
 }
 
-fn open_namespace(path: &Path) -> Result<OwnedFd> {
+pub(crate) fn open_namespace(path: &Path) -> Result<OwnedFd> {
     fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .doing_with(|| format!("open the namespace {}", path.display()))
 }

@@ -6,20 +6,24 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use oci_spec::runtime::Process;
+use oci_spec::runtime::{Linux, Process, State};
 use rustix::{
     fs::{self, Mode, OFlags},
-    process::{DumpableBehavior, Pid, Signal, WaitOptions},
+    process::{DumpableBehavior, Signal},
+    thread::{CpuSet, sched_getaffinity, sched_setaffinity},
 };
 use silo_sys::clone::{self, Cloned, ns};
 use silo_types::{Doing, Error, Result};
 
 use crate::{
+    attributes::{self, Attributes},
     channel::{Channel, Message},
-    create::{Running, Stdio},
-    finish::Finish,
+    create::{Running, Stdio, reap},
+    finish::{Finish, console_size},
+    id_map::IdMaps,
     init::take_terminal,
-    plan,
+    labels::{self, Label},
+    passage, plan,
     seccomp::Filter,
 };
 
@@ -27,10 +31,14 @@ use crate::{
 pub struct Entry<'a> {
     /// Main process of the container.
     pub target: BorrowedFd<'a>,
-    /// Namespaces that differ from the caller's, see [`ns`].
+    /// Namespaces that differ from the caller's, see [`ns`]; a user or a time namespace only if it does.
     pub namespaces: u64,
     pub process: &'a Process,
+    /// What the container's processes share: memory policy, personality.
+    pub linux: Option<&'a Linux>,
     pub seccomp: Option<Filter>,
+    /// The container's state, for the agent of a filter that notifies; without it such a filter is refused.
+    pub state: Option<&'a State>,
     pub stdio: Stdio,
     /// The v2 control group to be born in.
     pub cgroup: Option<BorrowedFd<'a>>,
@@ -43,29 +51,49 @@ pub struct Entry<'a> {
 /// Errors carry [`silo_types::Kind::CommandNotFound`] and its kin as for a container's first process.
 pub fn enter(entry: Entry<'_>) -> Result<Running> {
     let rlimits = plan::rlimits(entry.process)?;
+    let attributes = Attributes::new(entry.process, entry.linux)?;
+    let affinity = Affinity::new(entry.process)?;
+    if let Some(filter) = &entry.seccomp {
+        filter.check_agent(entry.state)?;
+    }
+    let labels = labels::of(entry.process)?;
     let (channel, other) = Channel::pair()?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .doing("hide from the container")?;
-    if entry.namespaces & ns::PID != 0 {
+    let in_user_namespace = entry.namespaces & ns::USER != 0;
+    // With a user namespace all are joined at once, by the child: only root of the host may join a pid namespace without it.
+    let here = if in_user_namespace { 0 } else { ns::PID };
+    if entry.namespaces & here != 0 {
         clone::setns(entry.target, ns::PID).doing("join the pid namespace")?;
     }
     let child = Child {
         finish: Finish {
             process: entry.process,
             rlimits: &rlimits,
+            attributes: &attributes,
+            labels: Vec::new(),
             seccomp: entry.seccomp,
+            listener: None,
+            in_user_namespace,
             reaper: false,
             die_with_parent: false,
         },
+        labels,
+        last_affinity: affinity.last,
+        state: entry.state,
         target: entry.target,
-        namespaces: entry.namespaces & !ns::PID,
+        namespaces: entry.namespaces & !here,
         doors: entry.doors,
         stdio: entry.stdio,
         channel: Some(other),
     };
     let mut channel = Some(channel);
-    let cloned = clone::clone_process(0, entry.cgroup).doing("clone a process")?;
-    let (pid, pidfd) = match cloned {
+    let own = affinity.first.map(take_affinity).transpose()?;
+    let cloned = clone::clone_process(0, entry.cgroup).doing("clone a process");
+    if let (Some(own), false) = (own, matches!(cloned, Ok(Cloned::Child))) {
+        sched_setaffinity(None, &own).doing("take back the processors")?;
+    }
+    let (pid, pidfd) = match cloned? {
         Cloned::Child => child.run(&mut channel),
         Cloned::Parent { pid, pidfd } => {
             drop(child);
@@ -73,35 +101,71 @@ pub fn enter(entry: Entry<'_>) -> Result<Running> {
         }
     };
     let channel = channel.ok_or_else(|| Error::internal("no start channel"))?;
-    match outcome(&channel) {
-        Ok(terminal) => Ok(Running {
-            pid,
-            pidfd,
-            terminal,
-        }),
+    let mut running = Running {
+        pid,
+        pidfd,
+        terminal: None,
+    };
+    match outcome(&channel, &mut running) {
+        Ok(()) => Ok(running),
         Err(error) => {
-            let _ = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL);
-            let _ = rustix::process::waitpid(Pid::from_raw(pid), WaitOptions::empty());
+            let _ = rustix::process::pidfd_send_signal(&running.pidfd, Signal::KILL);
+            reap(running.pid);
             Err(error)
         }
     }
 }
 
 /// Reads until the child's end closes.
-fn outcome(channel: &Channel) -> Result<Option<OwnedFd>> {
-    let mut terminal = None;
+fn outcome(channel: &Channel, running: &mut Running) -> Result<()> {
     loop {
         match channel.receive()? {
-            None => return Ok(terminal),
+            None => return Ok(()),
             Some(Message::Failed(error)) => return Err(error),
-            Some(Message::Terminal(master)) => terminal = Some(master),
+            Some(Message::Terminal(master)) => running.terminal = Some(master),
+            Some(Message::Moved(pid, pidfd)) => {
+                reap(std::mem::replace(&mut running.pid, pid));
+                running.pidfd = pidfd;
+            }
             Some(_) => return Err(Error::internal("unexpected message from the process")),
         }
     }
 }
 
+/// The processors of the process before and after it enters the control groups (config.md, `execCPUAffinity`).
+#[derive(Default)]
+struct Affinity {
+    first: Option<CpuSet>,
+    last: Option<CpuSet>,
+}
+
+impl Affinity {
+    fn new(process: &Process) -> Result<Affinity> {
+        let Some(asked) = process.exec_cpu_affinity() else {
+            return Ok(Affinity::default());
+        };
+        let set = |text: &Option<String>| {
+            attributes::processors("execCPUAffinity", text.as_deref().map(str::trim))
+        };
+        Ok(Affinity {
+            first: set(asked.initial())?,
+            last: set(asked.cpu_affinity_final())?,
+        })
+    }
+}
+
+/// Gives the caller other processors, which its child is born with; returns its own.
+fn take_affinity(wanted: CpuSet) -> Result<CpuSet> {
+    let own = sched_getaffinity(None).doing("ask for the processors")?;
+    sched_setaffinity(None, &wanted).doing("set the processors: execCPUAffinity, initial")?;
+    Ok(own)
+}
+
 struct Child<'a> {
     finish: Finish<'a>,
+    labels: Vec<Label>,
+    last_affinity: Option<CpuSet>,
+    state: Option<&'a State>,
     target: BorrowedFd<'a>,
     namespaces: u64,
     doors: Option<silo_cgroup::Entry>,
@@ -127,7 +191,10 @@ impl Child<'_> {
         if let Some(doors) = &self.doors {
             doors.enter().doing("enter the control groups")?;
         }
-        clone::setns(self.target, self.namespaces).doing("join the container's namespaces")?;
+        if let Some(wanted) = &self.last_affinity {
+            sched_setaffinity(None, wanted).doing("set the processors: execCPUAffinity, final")?;
+        }
+        self.join()?;
         match &self.stdio {
             Stdio::Inherit => {}
             Stdio::Given(given) => {
@@ -139,11 +206,45 @@ impl Child<'_> {
             Stdio::Terminal(size) => {
                 rustix::process::setsid().doing("start a session")?;
                 let (master, slave) = open_terminal(self.finish.process.user().uid())?;
-                take_terminal(&slave, *size)?;
+                take_terminal(&slave, console_size(self.finish.process, *size))?;
                 if let Some(channel) = &self.channel {
                     channel.send(&Message::Terminal(master))?;
                 }
             }
+        }
+        Ok(())
+    }
+}
+
+impl Child<'_> {
+    /// Into the container's namespaces. The host's files are needed before, and by the process that becomes the program; with a
+    /// user namespace that is another one, since the pid namespace is joined by children alone.
+    fn join(&mut self) -> Result<()> {
+        self.finish.connect_agent(self.state)?;
+        if self.namespaces & ns::USER == 0 {
+            self.finish.look_at_itself(&self.labels)?;
+            return clone::setns(self.target, self.namespaces)
+                .doing("join the container's namespaces");
+        }
+        passage::raise_limits(self.finish.rlimits);
+        if passage::is_privileged()? {
+            let maps = IdMaps::of_process(self.target)?;
+            passage::give_pipes(&self.stdio, &maps, self.finish.process.user())?;
+        }
+        let later = match self.finish.needs_host(&self.labels) {
+            // The mount namespace, by the process that goes on.
+            true => self.namespaces & ns::MOUNT,
+            false => 0,
+        };
+        clone::setns(self.target, self.namespaces & !later)
+            .doing("join the container's namespaces")?;
+        passage::become_root(self.finish.process.user())?;
+        let channel = self.channel.as_ref();
+        let channel = channel.ok_or_else(|| Error::internal("no start channel"))?;
+        passage::go_on_as_sibling(0, channel)?;
+        if later != 0 {
+            self.finish.look_at_itself(&self.labels)?;
+            clone::setns(self.target, later).doing("join the container's mounts")?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 
 use std::ffi::CString;
 
-use oci_spec::runtime::Process;
+use oci_spec::runtime::{Process, State};
 use rustix::{
     fs::{self, Mode, OFlags},
     io::Errno,
@@ -13,13 +13,28 @@ use rustix::{
 use silo_sys::exec;
 use silo_types::{Doing, Error, Kind, Result};
 
-use crate::{capabilities, channel::Channel, plan::Rlimit, reaper, seccomp::Filter};
+use crate::{
+    attributes::Attributes,
+    capabilities,
+    channel::Channel,
+    labels::{self, Label, OpenLabel},
+    listener::Listener,
+    plan::Rlimit,
+    reaper,
+    seccomp::Filter,
+};
 
 /// What a process becomes, prepared before the clone.
 pub(crate) struct Finish<'a> {
     pub(crate) process: &'a Process,
     pub(crate) rlimits: &'a [Rlimit],
+    pub(crate) attributes: &'a Attributes,
+    /// Opened by the process itself, before the host's /proc is left.
+    pub(crate) labels: Vec<OpenLabel>,
     pub(crate) seccomp: Option<Filter>,
+    /// Where the filter's listener goes, if it has one: see [`Finish::connect_agent`].
+    pub(crate) listener: Option<Listener>,
+    pub(crate) in_user_namespace: bool,
     /// A first process of our own stays above the program.
     pub(crate) reaper: bool,
     /// Die when the parent dies.
@@ -28,7 +43,7 @@ pub(crate) struct Finish<'a> {
 
 impl Finish<'_> {
     /// Becomes the program; returns only the reason why not, to be told on `channel`.
-    pub(crate) fn become_program(&self, channel: &mut Option<Channel>) -> Error {
+    pub(crate) fn become_program(&mut self, channel: &mut Option<Channel>) -> Error {
         if let Err(error) = self.settle() {
             return error;
         }
@@ -49,13 +64,40 @@ impl Finish<'_> {
         self.execute()
     }
 
-    fn settle(&self) -> Result<()> {
+    /// Connects the agent of a filter that notifies, while the host's files are seen with the host's privileges.
+    pub(crate) fn connect_agent(&mut self, state: Option<&State>) -> Result<()> {
+        let agent = self.seccomp.as_ref().and_then(|f| f.agent.as_ref());
+        if let (Some(agent), Some(state)) = (agent, state) {
+            self.listener = Some(agent.connect(state)?);
+        }
+        Ok(())
+    }
+
+    /// What only the very process that becomes the program can open or know of itself, while the host's /proc is seen.
+    pub(crate) fn look_at_itself(&mut self, labels: &[Label]) -> Result<()> {
+        self.labels = labels::open(labels)?;
+        match &mut self.listener {
+            Some(listener) => listener.is_of_caller(),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether there is something of that.
+    pub(crate) fn needs_host(&self, labels: &[Label]) -> bool {
+        !labels.is_empty() || self.listener.is_some()
+    }
+
+    fn settle(&mut self) -> Result<()> {
         let process = self.process;
         let user = process.user();
         for limit in self.rlimits {
             silo_sys::process::set_rlimit(limit.resource, limit.soft, limit.hard).doing_with(
                 || format!("set ulimit {}={}:{}", limit.name, limit.soft, limit.hard),
             )?;
+        }
+        self.attributes.apply()?;
+        for label in &self.labels {
+            label.apply()?;
         }
         let no_new_privileges = process.no_new_privileges().unwrap_or(false);
         if no_new_privileges {
@@ -73,7 +115,11 @@ impl Finish<'_> {
             .flatten()
             .map(|gid| Gid::from_raw(*gid))
             .collect();
-        thread::set_thread_groups(&groups).doing("set the supplementary groups")?;
+        match thread::set_thread_groups(&groups) {
+            // Where they can be given up by nobody, there are none to be set either: user_namespaces(7), /proc/PID/setgroups.
+            Err(Errno::PERM) if self.in_user_namespace && groups.is_empty() => {}
+            set => set.doing("set the supplementary groups")?,
+        }
         let (uid, gid) = (Uid::from_raw(user.uid()), Gid::from_raw(user.gid()));
         thread::set_thread_res_gid(gid, gid, gid).doing_with(|| format!("become group {gid:?}"))?;
         thread::set_thread_res_uid(uid, uid, uid).doing_with(|| format!("become user {uid:?}"))?;
@@ -94,10 +140,15 @@ impl Finish<'_> {
         Ok(())
     }
 
-    fn load_seccomp(&self) -> Result<()> {
-        match &self.seccomp {
-            Some(filter) => filter.load().map(drop).doing("load the seccomp filter"),
-            None => Ok(()),
+    fn load_seccomp(&mut self) -> Result<()> {
+        let Some(filter) = &self.seccomp else {
+            return Ok(());
+        };
+        let listener = filter.load().doing("load the seccomp filter")?;
+        match (listener, self.listener.take()) {
+            (Some(descriptor), Some(agent)) => agent.hand_over(descriptor),
+            (None, _) => Ok(()),
+            (Some(_), None) => Err(Error::internal("the filter's agent was not connected")),
         }
     }
 
@@ -172,6 +223,17 @@ impl Finish<'_> {
             Some(error) => not_executed(program, &error, false),
             None => not_executed(program, &Errno::NOENT.into(), true),
         }
+    }
+}
+
+/// Rows and columns that were asked for, or else those of the specification; 0: the kernel's default.
+pub(crate) fn console_size(process: &Process, asked: (u16, u16)) -> (u16, u16) {
+    match (asked, process.console_size()) {
+        ((0, _) | (_, 0), Some(size)) => {
+            let cut = |cells: u64| u16::try_from(cells).unwrap_or(u16::MAX);
+            (cut(size.height()), cut(size.width()))
+        }
+        _ => asked,
     }
 }
 

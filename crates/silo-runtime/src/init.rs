@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use oci_spec::runtime::Process;
+use oci_spec::runtime::{Process, State};
 use silo_cgroup::Entry;
 use silo_sys::clone::{self, ns};
 use silo_types::{Doing, Error, Result};
@@ -13,15 +13,22 @@ use silo_types::{Doing, Error, Result};
 use crate::{
     channel::{Channel, Message},
     create::Stdio,
-    finish::Finish,
-    plan::Plan,
-    rootfs::{CgroupView, Root, Rootfs, open_sources},
+    finish::{Finish, console_size},
+    labels::Label,
+    passage::{self, Passage},
+    plan::{Plan, UserNamespace},
+    rootfs::{CgroupView, IdSpaces, Root, Rootfs, Sources, open_root, open_sources},
 };
 
 /// All that the child needs, prepared by the parent before the clone.
 pub(crate) struct Init<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) finish: Finish<'a>,
+    pub(crate) labels: Vec<Label>,
+    pub(crate) id_spaces: IdSpaces,
+    /// What the mounts take from the host, once it is opened.
+    pub(crate) sources: Option<Sources>,
+    pub(crate) state: Option<&'a State>,
     pub(crate) root: Root,
     pub(crate) stage: &'a Path,
     pub(crate) stdio: Stdio,
@@ -56,21 +63,68 @@ impl Init<'_> {
     }
 
     fn set_up(&mut self) -> Result<()> {
-        if self.finish.die_with_parent {
-            silo_sys::process::set_parent_death_signal(9).doing("ask to die with the parent")?;
-        }
+        self.die_with_parent()?;
         if let Some(entry) = &self.entry {
             entry.enter().doing("enter the control groups")?;
         }
-        rustix::process::setsid().doing("start a session")?;
-        for (flag, namespace) in &self.joins {
-            clone::setns(namespace.as_fd(), *flag).doing("join a namespace")?;
+        if let Some(adjustment) = self.finish.process.oom_score_adj() {
+            std::fs::write("/proc/self/oom_score_adj", adjustment.to_string())
+                .doing_with(|| format!("set oom_score_adj to {adjustment}"))?;
         }
-        let now = self.plan.new_namespaces & !ns::PID;
+        self.finish.connect_agent(self.state)?;
+        if self.plan.needs_passage() {
+            self.pass()?;
+            self.die_with_parent()?;
+        }
+        rustix::process::setsid().doing("start a session")?;
+        if !self.plan.needs_passage() {
+            for (flag, namespace) in &self.joins {
+                clone::setns(namespace.as_fd(), *flag).doing("join a namespace")?;
+            }
+        }
+        self.finish.look_at_itself(&self.labels)?;
+        let now = self.plan.new_namespaces & !(ns::PID | ns::TIME);
         clone::unshare(now).doing("make namespaces")?;
         if self.is_connected_from_outside {
             self.tell(&Message::NetworkReady)?;
         }
+        self.name_host()?;
+        self.make_root()?;
+        self.tell(&Message::Ready)?;
+        self.expect(|m| matches!(m, Message::Go))
+    }
+
+    fn die_with_parent(&self) -> Result<()> {
+        if self.finish.die_with_parent {
+            silo_sys::process::set_parent_death_signal(9).doing("ask to die with the parent")?;
+        }
+        Ok(())
+    }
+
+    /// Into the user and time namespaces; what comes out is another process.
+    fn pass(&mut self) -> Result<()> {
+        let of_process = self.finish.process.user();
+        if self.plan.user_namespace.is_some() && passage::is_privileged()? {
+            self.sources = Some(open_sources(self.plan, &self.id_spaces)?);
+            let root = std::mem::replace(&mut self.root, Root::Path("/".into()));
+            self.root = Root::Mount(open_root(root)?);
+            if let Some(UserNamespace::New(maps)) = &self.plan.user_namespace {
+                passage::give_pipes(&self.stdio, maps, of_process)?;
+            }
+        }
+        // Root inside may not be able to walk there.
+        rustix::process::chdir(self.stage)
+            .doing_with(|| format!("enter {}", self.stage.display()))?;
+        let passage = Passage {
+            plan: self.plan,
+            user: self.id_spaces.user.as_ref().map(AsFd::as_fd),
+            joins: &self.joins,
+            of_process,
+        };
+        passage.go(self.channel.as_ref().ok_or_else(closed)?)
+    }
+
+    fn name_host(&self) -> Result<()> {
         if let Some(name) = &self.plan.hostname {
             rustix::system::sethostname(name.as_bytes())
                 .doing_with(|| format!("set the host name {name}"))?;
@@ -79,19 +133,18 @@ impl Init<'_> {
             rustix::system::setdomainname(name.as_bytes())
                 .doing_with(|| format!("set the domain name {name}"))?;
         }
-        if let Some(adjustment) = self.finish.process.oom_score_adj() {
-            std::fs::write("/proc/self/oom_score_adj", adjustment.to_string())
-                .doing_with(|| format!("set oom_score_adj to {adjustment}"))?;
-        }
-        self.make_root()?;
-        self.tell(&Message::Ready)?;
-        self.expect(|m| matches!(m, Message::Go))
+        Ok(())
     }
 
     fn make_root(&mut self) -> Result<()> {
-        let sources = open_sources(self.plan)?;
+        let mut sources = match self.sources.take() {
+            Some(opened) => opened,
+            None => open_sources(self.plan, &self.id_spaces)?,
+        };
+        sources.make_kernels_own(self.plan)?;
         let root = std::mem::replace(&mut self.root, Root::Path("/".into()));
-        let mut rootfs = Rootfs::enter(root, self.stage)?;
+        let stage = (!self.plan.needs_passage()).then_some(self.stage);
+        let mut rootfs = Rootfs::enter(root, stage)?;
         rootfs.mount_all(self.plan, sources, self.view)?;
         // Late, so that the parent connects it meanwhile; before the hardening, while /proc/sys can be written.
         self.configure_network()?;
@@ -110,7 +163,7 @@ impl Init<'_> {
             }
             Stdio::Terminal(size) => {
                 let (master, slave) = rootfs.open_terminal(self.finish.process.user().uid())?;
-                take_terminal(&slave, *size)?;
+                take_terminal(&slave, console_size(self.finish.process, *size))?;
                 self.tell(&Message::Terminal(master))
             }
         }

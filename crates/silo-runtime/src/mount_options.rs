@@ -16,6 +16,12 @@ pub struct MountOptions {
     pub propagation: Option<(u64, bool)>,
     pub bind: bool,
     pub bind_recursive: bool,
+    /// Change what is mounted there already.
+    pub remount: bool,
+    /// Fill a new tmpfs with what it covers.
+    pub copy_up: bool,
+    /// Map the ids of the files; and of all mounts below, too.
+    pub id_map: Option<bool>,
     /// The rest, for the file system: `mode=755`, `newinstance`.
     pub data: Vec<(String, Option<String>)>,
 }
@@ -26,7 +32,7 @@ const MS_SLAVE: u64 = 1 << 19;
 const MS_SHARED: u64 = 1 << 20;
 
 /// Word, attributes set, attributes cleared. With an `r` before it, the same for the whole tree.
-const ATTRIBUTES: [(&str, u64, u64); 16] = [
+const ATTRIBUTES: [(&str, u64, u64); 18] = [
     ("ro", attr::RDONLY, 0),
     ("rw", 0, attr::RDONLY),
     ("nosuid", attr::NOSUID, 0),
@@ -42,7 +48,9 @@ const ATTRIBUTES: [(&str, u64, u64); 16] = [
     ("strictatime", attr::STRICTATIME, attr::ATIME),
     ("nostrictatime", attr::RELATIME, attr::ATIME),
     ("nodiratime", attr::NODIRATIME, 0),
+    ("diratime", 0, attr::NODIRATIME),
     ("nosymfollow", attr::NOSYMFOLLOW, 0),
+    ("symfollow", 0, attr::NOSYMFOLLOW),
 ];
 
 const PROPAGATION: [(&str, u64); 4] = [
@@ -52,8 +60,18 @@ const PROPAGATION: [(&str, u64); 4] = [
     ("unbindable", MS_UNBINDABLE),
 ];
 
-/// Words that mean nothing here: defaults, or flags that the new mount interface takes as data of its own.
-const IGNORED: [&str; 4] = ["defaults", "async", "diratime", "symfollow"];
+/// Words that ask for what is so anyway, or, of mount(8), for how the command itself behaves.
+const IGNORED: [&str; 9] = [
+    "defaults",
+    "async",
+    "nomand",
+    "nolazytime",
+    "iversion",
+    "noiversion",
+    "silent",
+    "loud",
+    "_netdev",
+];
 
 /// Parses the options of the mount at `target` (named in errors).
 pub fn parse(words: &[String], target: &str) -> Result<MountOptions> {
@@ -86,9 +104,15 @@ fn apply(word: &str, target: &str, options: &mut MountOptions) -> Result<()> {
     } else if let Some((_, set, clear)) = word.strip_prefix('r').and_then(attribute) {
         options.set_recursive = options.set_recursive & !clear | set;
         options.clear_recursive = options.clear_recursive & !set | clear;
-    } else if word == "idmap" || word == "ridmap" || word == "tmpcopyup" {
-        return Err(Error::unsupported(format!(
-            "mount at {target}: option {word} is not available"
+    } else if word == "idmap" || word == "ridmap" {
+        options.id_map = Some(word == "ridmap");
+    } else if word == "tmpcopyup" {
+        options.copy_up = true;
+    } else if word == "remount" {
+        options.remount = true;
+    } else if word.is_empty() {
+        return Err(Error::invalid(format!(
+            "mount at {target}: an option is empty"
         )));
     } else if !IGNORED.contains(&word) {
         let (key, value) = match word.split_once('=') {
@@ -123,6 +147,27 @@ mod tests {
         assert_eq!(parsed.propagation, Some((MS_SLAVE, true)));
         assert_eq!(parsed.set_recursive, attr::RDONLY);
         assert_eq!(propagation("shared"), Some((MS_SHARED, false)));
+    }
+
+    #[test]
+    fn every_recursive_word_of_the_specification_is_known() {
+        let all = "rro,rrw,rnosuid,rsuid,rnodev,rdev,rnoexec,rexec,rnodiratime,rdiratime,rrelatime,rnorelatime,rnoatime,ratime,\
+                   rstrictatime,rnostrictatime,rnosymfollow,rsymfollow";
+        for word in all.split(',') {
+            let parsed = parse(&words(word), "/x").unwrap();
+            assert!(parsed.data.is_empty(), "{word}");
+            let touched = parsed.set_recursive | parsed.clear_recursive;
+            assert_ne!(touched, 0, "{word}");
+        }
+    }
+
+    #[test]
+    fn words_that_are_no_flags() {
+        let parsed = parse(&words("ridmap,tmpcopyup,remount,noiversion,sync"), "/x").unwrap();
+        assert_eq!(parsed.id_map, Some(true));
+        assert!(parsed.copy_up && parsed.remount);
+        assert_eq!(parsed.data, [("sync".into(), None)]);
+        assert!(parse(&[String::new()], "/x").is_err());
     }
 
     #[test]

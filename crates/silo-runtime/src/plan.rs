@@ -6,30 +6,48 @@
 use std::path::PathBuf;
 
 use oci_spec::runtime::{
-    Linux, LinuxDeviceType, LinuxNamespaceType, Mount, PosixRlimit, PosixRlimitType, Process, Spec,
+    Linux, LinuxDeviceType, LinuxIdMapping, LinuxNamespaceType, LinuxTimeOffset, Mount,
+    PosixRlimit, PosixRlimitType, Process, Spec,
 };
 use silo_sys::clone::ns;
 use silo_types::{Error, Result};
 
-use crate::mount_options::{self, MountOptions};
+use crate::{
+    attributes::Attributes,
+    id_map::IdMaps,
+    mount_options::{self, MountOptions},
+    sysctl::{self, Sysctl},
+};
 
 /// What the child does, in order of the fields.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// Namespaces made new; [`ns::PID`] among them is made by the clone itself.
+    /// Namespaces made new, but for a user namespace; [`ns::PID`] among them is made by a clone.
     pub new_namespaces: u64,
     /// Namespaces joined, by path.
     pub joined_namespaces: Vec<(u64, PathBuf)>,
+    pub user_namespace: Option<UserNamespace>,
+    /// Lines for /proc/PID/timens_offsets, time_namespaces(7).
+    pub time_offsets: String,
     pub hostname: Option<String>,
     pub domainname: Option<String>,
     pub mounts: Vec<MountStep>,
     pub devices: Vec<DeviceNode>,
     pub masked_paths: Vec<String>,
     pub readonly_paths: Vec<String>,
-    /// Key with slashes below /proc/sys, and value.
-    pub sysctls: Vec<(String, String)>,
+    pub sysctls: Vec<Sysctl>,
     pub root_read_only: bool,
+    /// `MS_PRIVATE` or its kin of the root, and whether it goes down the tree.
+    pub root_propagation: Option<(u64, bool)>,
     pub rlimits: Vec<Rlimit>,
+    pub attributes: Attributes,
+}
+
+/// The user namespace that is not the caller's.
+#[derive(Debug, PartialEq)]
+pub enum UserNamespace {
+    New(IdMaps),
+    Joined(PathBuf),
 }
 
 /// One entry of `mounts`.
@@ -39,6 +57,15 @@ pub struct MountStep {
     pub target: String,
     pub what: MountWhat,
     pub options: MountOptions,
+    pub id_map: Option<MountMaps>,
+}
+
+/// How ids of a bind mount's files are mapped.
+#[derive(Debug, PartialEq)]
+pub enum MountMaps {
+    Own(IdMaps),
+    /// As in the container's user namespace.
+    OfContainer,
 }
 
 #[derive(Debug, PartialEq)]
@@ -49,6 +76,8 @@ pub enum MountWhat {
     Bind { source: PathBuf, recursive: bool },
     /// The container's own view of the control groups.
     Cgroup,
+    /// Other options for what is mounted there already.
+    Remount,
 }
 
 /// A device node in the container's /dev.
@@ -93,32 +122,129 @@ pub fn plan(spec: &Spec) -> Result<Plan> {
             .unwrap_or(false),
         ..Plan::default()
     };
-    for mount in spec.mounts().iter().flatten() {
-        plan.mounts.push(mount_step(mount)?);
-    }
     if let Some(linux) = spec.linux() {
-        namespaces(linux, &mut plan)?;
-        devices(linux, &mut plan)?;
-        plan.masked_paths = linux.masked_paths().clone().unwrap_or_default();
-        plan.readonly_paths = linux.readonly_paths().clone().unwrap_or_default();
-        for (key, value) in linux.sysctl().iter().flatten() {
-            plan.sysctls.push((sysctl_path(key)?, value.clone()));
-        }
+        of_linux(linux, &mut plan)?;
+    }
+    for mount in spec.mounts().iter().flatten() {
+        let step = mount_step(mount, &plan)?;
+        plan.mounts.push(step);
+    }
+    if let Some(label) = spec.linux().as_ref().and_then(|l| l.mount_label().as_ref()) {
+        label_mounts(label, &mut plan);
     }
     let process = spec
         .process()
         .as_ref()
         .ok_or_else(|| Error::invalid("the specification has no process"))?;
     plan.rlimits = rlimits(process)?;
+    plan.attributes = Attributes::new(process, spec.linux().as_ref())?;
     Ok(plan)
+}
+
+fn of_linux(linux: &Linux, plan: &mut Plan) -> Result<()> {
+    refuse(linux)?;
+    namespaces(linux, plan)?;
+    user_namespace(linux, plan)?;
+    time_offsets(linux, plan)?;
+    devices(linux, plan)?;
+    plan.masked_paths = linux.masked_paths().clone().unwrap_or_default();
+    plan.readonly_paths = linux.readonly_paths().clone().unwrap_or_default();
+    let own = plan.own_namespaces();
+    for (key, value) in linux.sysctl().iter().flatten() {
+        plan.sysctls.push(sysctl::plan(key, value, own)?);
+    }
+    if let Some(word) = linux
+        .rootfs_propagation()
+        .as_ref()
+        .filter(|w| !w.is_empty())
+    {
+        let found = mount_options::propagation(word);
+        plan.root_propagation = Some(found.ok_or_else(|| {
+            Error::invalid(format!(
+                "rootfsPropagation {word:?} is none of private, slave, shared, unbindable, or these with an r before"
+            ))
+        })?);
+    }
+    Ok(())
+}
+
+/// Fields that are not carried out.
+fn refuse(linux: &Linux) -> Result<()> {
+    if linux.intel_rdt().is_some() {
+        return Err(Error::unsupported(
+            "intelRdt: classes of cache and memory bandwidth are not available: run without",
+        ));
+    }
+    match linux.net_devices().iter().flatten().next() {
+        Some((name, _)) => Err(Error::unsupported(format!(
+            "netDevices: device {name} cannot be moved into a container: run without"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// SELinux' context for the files of mounts that have none of their own; the kernel's own file systems go without.
+fn label_mounts(label: &str, plan: &mut Plan) {
+    for step in &mut plan.mounts {
+        if let MountWhat::New { kind, .. } = &step.what
+            && !matches!(kind.as_str(), "proc" | "sysfs" | "mqueue")
+        {
+            let context = ("context".to_owned(), Some(label.to_owned()));
+            step.options.data.push(context);
+        }
+    }
+}
+
+impl Plan {
+    /// The namespaces that the container does not share with its maker by leaving them out.
+    fn own_namespaces(&self) -> u64 {
+        let user = if self.user_namespace.is_some() {
+            ns::USER
+        } else {
+            0
+        };
+        let joined = self.joined_namespaces.iter().map(|join| join.0);
+        joined.fold(self.new_namespaces | user, |all, one| all | one)
+    }
+
+    /// Those of the host are not for a user namespace (2023-25809): the kernel refuses, and says no more than that.
+    pub(crate) fn explain_cgroups(&self, error: Error) -> Error {
+        match self.user_namespace.is_some() && self.own_namespaces() & ns::CGROUP == 0 {
+            true => error.context(
+                "in a user namespace control groups are seen in a cgroup namespace of the container's own alone",
+            ),
+            false => error,
+        }
+    }
+
+    /// The first process cannot be cloned right into its namespaces: a user namespace must own the others, and the offsets of a
+    /// time namespace are set before anybody is in it.
+    pub(crate) fn needs_passage(&self) -> bool {
+        self.user_namespace.is_some() || self.new_namespaces & ns::TIME != 0
+    }
 }
 
 /// The resource limits of a process, by the kernel's numbers.
 pub(crate) fn rlimits(process: &Process) -> Result<Vec<Rlimit>> {
-    process.rlimits().iter().flatten().map(rlimit).collect()
+    let limits: Vec<Rlimit> = process
+        .rlimits()
+        .iter()
+        .flatten()
+        .map(rlimit)
+        .collect::<Result<_>>()?;
+    for (at, limit) in limits.iter().enumerate() {
+        if limits[..at].iter().any(|l| l.resource == limit.resource) {
+            return Err(Error::invalid(format!(
+                "ulimit {}: is given twice",
+                limit.name
+            )));
+        }
+    }
+    Ok(limits)
 }
 
 fn namespaces(linux: &Linux, plan: &mut Plan) -> Result<()> {
+    let mut seen = 0;
     for namespace in linux.namespaces().iter().flatten() {
         let flag = match namespace.typ() {
             LinuxNamespaceType::Mount => ns::MOUNT,
@@ -127,19 +253,25 @@ fn namespaces(linux: &Linux, plan: &mut Plan) -> Result<()> {
             LinuxNamespaceType::Ipc => ns::IPC,
             LinuxNamespaceType::Pid => ns::PID,
             LinuxNamespaceType::Network => ns::NET,
-            LinuxNamespaceType::User => {
-                return Err(Error::unsupported(
-                    "user namespaces are not available yet: run without one",
-                ));
-            }
-            LinuxNamespaceType::Time => {
-                return Err(Error::unsupported(
-                    "time namespaces are not available yet: run without one",
-                ));
-            }
+            LinuxNamespaceType::User => ns::USER,
+            LinuxNamespaceType::Time => ns::TIME,
         };
-        match namespace.path() {
+        if seen & flag != 0 {
+            return Err(Error::invalid(format!(
+                "the {:?} namespace is given twice",
+                namespace.typ()
+            )));
+        }
+        seen |= flag;
+        let path = namespace.path().as_ref();
+        match path.filter(|path| !path.as_os_str().is_empty()) {
+            Some(path) if flag == ns::USER => {
+                plan.user_namespace = Some(UserNamespace::Joined(path.clone()));
+            }
             Some(path) => plan.joined_namespaces.push((flag, path.clone())),
+            None if flag == ns::USER => {
+                plan.user_namespace = Some(UserNamespace::New(IdMaps::default()));
+            }
             None => plan.new_namespaces |= flag,
         }
     }
@@ -148,13 +280,57 @@ fn namespaces(linux: &Linux, plan: &mut Plan) -> Result<()> {
             "a container needs a mount namespace of its own",
         ));
     }
-    let has = |flag: u64| {
-        plan.new_namespaces & flag != 0 || plan.joined_namespaces.iter().any(|j| j.0 == flag)
-    };
-    if (plan.hostname.is_some() || plan.domainname.is_some()) && !has(ns::UTS) {
+    if (plan.hostname.is_some() || plan.domainname.is_some()) && seen & ns::UTS == 0 {
         return Err(Error::invalid(
             "a host name needs a UTS namespace of its own",
         ));
+    }
+    Ok(())
+}
+
+fn user_namespace(linux: &Linux, plan: &mut Plan) -> Result<()> {
+    fn list(maps: &Option<Vec<LinuxIdMapping>>) -> &[LinuxIdMapping] {
+        maps.as_deref().unwrap_or_default()
+    }
+    let (uids, gids) = (list(linux.uid_mappings()), list(linux.gid_mappings()));
+    match &mut plan.user_namespace {
+        Some(UserNamespace::New(maps)) => *maps = IdMaps::new("user namespace", uids, gids)?,
+        // It has its maps; those given tell engines what they are.
+        Some(UserNamespace::Joined(_)) => {}
+        None if uids.is_empty() && gids.is_empty() => {}
+        None => {
+            return Err(Error::invalid(
+                "uidMappings and gidMappings need a user namespace of the container's own",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn time_offsets(linux: &Linux, plan: &mut Plan) -> Result<()> {
+    let Some(offsets) = linux.time_offsets().as_ref().filter(|o| !o.is_empty()) else {
+        return Ok(());
+    };
+    if plan.new_namespaces & ns::TIME == 0 {
+        return Err(Error::invalid(
+            "timeOffsets need a new time namespace: they cannot be changed in one that is joined",
+        ));
+    }
+    let mut clocks: Vec<(&String, &LinuxTimeOffset)> = offsets.iter().collect();
+    clocks.sort_by_key(|clock| clock.0);
+    for (clock, offset) in clocks {
+        let (secs, nanosecs) = (offset.secs().unwrap_or(0), offset.nanosecs().unwrap_or(0));
+        if !matches!(clock.as_str(), "monotonic" | "boottime") {
+            return Err(Error::invalid(format!(
+                "timeOffsets: {clock:?} is neither monotonic nor boottime: other clocks have no offset"
+            )));
+        }
+        if nanosecs >= 1_000_000_000 {
+            return Err(Error::invalid(format!(
+                "timeOffsets: {nanosecs} nanoseconds of {clock} are a second or more"
+            )));
+        }
+        plan.time_offsets += &format!("{clock} {secs} {nanosecs}\n");
     }
     Ok(())
 }
@@ -173,6 +349,13 @@ fn devices(linux: &Linux, plan: &mut Plan) -> Result<()> {
     }
     for device in linux.devices().iter().flatten() {
         let path = device.path().to_string_lossy().into_owned();
+        let good =
+            path.starts_with('/') && !path.ends_with('/') && !path.split('/').any(|p| p == "..");
+        if !good || device.typ() == LinuxDeviceType::A {
+            return Err(Error::invalid(format!(
+                "device {path:?}: needs an absolute path and a type"
+            )));
+        }
         plan.devices.retain(|known| known.path != path);
         let number = |value: i64| {
             u32::try_from(value)
@@ -191,7 +374,7 @@ fn devices(linux: &Linux, plan: &mut Plan) -> Result<()> {
     Ok(())
 }
 
-fn mount_step(mount: &Mount) -> Result<MountStep> {
+fn mount_step(mount: &Mount, plan: &Plan) -> Result<MountStep> {
     let target = mount.destination().to_string_lossy().into_owned();
     if !target.starts_with('/') {
         return Err(Error::invalid(format!(
@@ -200,54 +383,74 @@ fn mount_step(mount: &Mount) -> Result<MountStep> {
     }
     let words = mount.options().clone().unwrap_or_default();
     let options = mount_options::parse(&words, &target)?;
-    let kind = mount.typ().clone().unwrap_or_default();
-    let source = mount.source().clone();
-    let what = if options.bind || kind == "bind" {
-        MountWhat::Bind {
-            source: source
-                .ok_or_else(|| Error::invalid(format!("bind mount at {target} has no source")))?,
-            recursive: options.bind_recursive,
+    let what = mount_what(mount, &target, &options)?;
+    let id_map = id_map(mount, &target, &options, plan)?;
+    let wrong = match &what {
+        MountWhat::Bind { .. } if options.copy_up => Some("tmpcopyup is for tmpfs".to_owned()),
+        MountWhat::Bind { .. } => options
+            .data
+            .first()
+            .map(|(key, _)| format!("option {key} is not one of a bind mount")),
+        _ if id_map.is_some() => Some("only bind mounts can be id-mapped".to_owned()),
+        MountWhat::New { kind, .. } if kind != "tmpfs" && options.copy_up => {
+            Some(format!("tmpcopyup is for tmpfs, not {kind}"))
         }
-    } else if kind == "cgroup" || kind == "cgroup2" {
-        MountWhat::Cgroup
-    } else if kind.is_empty() {
-        return Err(Error::invalid(format!("mount at {target} has no type")));
-    } else {
-        MountWhat::New {
-            source: source.map_or_else(|| kind.clone(), |s| s.to_string_lossy().into_owned()),
-            kind,
-        }
+        _ => None,
     };
+    if let Some(wrong) = wrong {
+        return Err(Error::invalid(format!("mount at {target}: {wrong}")));
+    }
     Ok(MountStep {
         target,
         what,
         options,
+        id_map,
     })
 }
 
-/// `net.ipv4.ip_forward` → `net/ipv4/ip_forward`; slashes are kept as they are, as sysctl(8) has it.
-fn sysctl_path(key: &str) -> Result<String> {
-    let good = !key.is_empty()
-        && !key.split(['.', '/']).any(str::is_empty)
-        && key
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"._/-".contains(&b));
-    if !good {
-        return Err(Error::invalid(format!("invalid sysctl name {key:?}")));
-    }
-    let first = key.find(['.', '/']).map_or(b'.', |i| key.as_bytes()[i]);
-    Ok(if first == b'/' {
-        key.to_owned()
+fn mount_what(mount: &Mount, target: &str, options: &MountOptions) -> Result<MountWhat> {
+    let kind = mount.typ().clone().unwrap_or_default();
+    let source = mount.source().clone();
+    if options.remount {
+        Ok(MountWhat::Remount)
+    } else if options.bind || kind == "bind" {
+        Ok(MountWhat::Bind {
+            source: source
+                .ok_or_else(|| Error::invalid(format!("bind mount at {target} has no source")))?,
+            recursive: options.bind_recursive,
+        })
+    } else if kind == "cgroup" || kind == "cgroup2" {
+        Ok(MountWhat::Cgroup)
+    } else if kind.is_empty() {
+        Err(Error::invalid(format!("mount at {target} has no type")))
     } else {
-        // In the dotted form a slash stands for a dot inside a name (an interface `eth0.1`).
-        key.chars()
-            .map(|c| match c {
-                '.' => '/',
-                '/' => '.',
-                other => other,
-            })
-            .collect()
-    })
+        Ok(MountWhat::New {
+            source: source.map_or_else(|| kind.clone(), |s| s.to_string_lossy().into_owned()),
+            kind,
+        })
+    }
+}
+
+/// Maps given are used, with or without the word; the word without maps means those of the container (config.md, "Mounts").
+fn id_map(
+    mount: &Mount,
+    target: &str,
+    options: &MountOptions,
+    plan: &Plan,
+) -> Result<Option<MountMaps>> {
+    let list = |maps: &Option<Vec<LinuxIdMapping>>| maps.clone().unwrap_or_default();
+    let (uids, gids) = (list(mount.uid_mappings()), list(mount.gid_mappings()));
+    if !uids.is_empty() || !gids.is_empty() {
+        let maps = IdMaps::new(&format!("mount at {target}"), &uids, &gids)?;
+        return Ok(Some(MountMaps::Own(maps)));
+    }
+    match (options.id_map, &plan.user_namespace) {
+        (None, _) => Ok(None),
+        (Some(_), Some(_)) => Ok(Some(MountMaps::OfContainer)),
+        (Some(_), None) => Err(Error::invalid(format!(
+            "mount at {target}: an id-mapped mount needs uidMappings and gidMappings, or a user namespace of the container's own"
+        ))),
+    }
 }
 
 fn rlimit(limit: &PosixRlimit) -> Result<Rlimit> {
@@ -299,24 +502,112 @@ mod tests {
     }
 
     #[test]
-    fn sysctl_names_stay_below_proc_sys() {
-        assert_eq!(
-            sysctl_path("net.ipv4.ip_forward").unwrap(),
-            "net/ipv4/ip_forward"
-        );
-        assert_eq!(
-            sysctl_path("net/ipv4/conf/eth0.1/x").unwrap(),
-            "net/ipv4/conf/eth0.1/x"
-        );
-        for bad in ["", "..", "net..x", "../core_pattern", "/x", "a b"] {
-            assert!(sysctl_path(bad).is_err(), "{bad}");
+    fn relative_destinations_are_refused() {
+        let mut mount = Mount::default();
+        mount.set_destination("proc".into());
+        assert!(mount_step(&mount, &Plan::default()).is_err());
+    }
+
+    /// The default specification with `linux` changed.
+    fn with_linux(json: &str) -> Result<Plan> {
+        with("linux", json)
+    }
+
+    fn with(part: &str, json: &str) -> Result<Plan> {
+        let mut base = serde_json::to_value(Spec::default()).unwrap();
+        let added: serde_json::Value = serde_json::from_str(json).unwrap();
+        base["hostname"] = serde_json::Value::Null;
+        match (&mut base[part], added) {
+            (serde_json::Value::Object(whole), serde_json::Value::Object(added)) => {
+                whole.extend(added);
+            }
+            (whole, added) => *whole = added,
+        }
+        plan(&serde_json::from_value(base).unwrap())
+    }
+
+    const MAP: &str = r#"[{"containerID": 0, "hostID": 100000, "size": 1000}]"#;
+
+    #[test]
+    fn user_namespaces_come_with_maps() {
+        let made = with_linux(&format!(
+            r#"{{"namespaces": [{{"type": "mount"}}, {{"type": "user"}}], "uidMappings": {MAP}, "gidMappings": {MAP}}}"#
+        ))
+        .unwrap();
+        assert!(matches!(made.user_namespace, Some(UserNamespace::New(_))));
+        assert!(made.needs_passage());
+        let joined = with_linux(
+            r#"{"namespaces": [{"type": "mount"}, {"type": "user", "path": "/proc/1/ns/user"}]}"#,
+        )
+        .unwrap();
+        assert!(matches!(
+            joined.user_namespace,
+            Some(UserNamespace::Joined(_))
+        ));
+        for bad in [
+            r#"{"namespaces": [{"type": "mount"}, {"type": "user"}]}"#.to_owned(),
+            format!(r#"{{"uidMappings": {MAP}}}"#),
+            format!(
+                r#"{{"namespaces": [{{"type": "mount"}}, {{"type": "user"}}], "uidMappings": {MAP}}}"#
+            ),
+            r#"{"namespaces": [{"type": "mount"}, {"type": "mount"}]}"#.to_owned(),
+        ] {
+            assert!(with_linux(&bad).is_err(), "{bad}");
         }
     }
 
     #[test]
-    fn relative_destinations_are_refused() {
-        let mut mount = Mount::default();
-        mount.set_destination("proc".into());
-        assert!(mount_step(&mount).is_err());
+    fn time_offsets_are_lines_for_the_kernel() {
+        let time = r#"[{"type": "mount"}, {"type": "time"}]"#;
+        let plan = with_linux(&format!(
+            r#"{{"namespaces": {time}, "timeOffsets": {{"monotonic": {{"secs": -5}}, "boottime": {{"secs": 1, "nanosecs": 7}}}}}}"#
+        ))
+        .unwrap();
+        assert_eq!(plan.time_offsets, "boottime 1 7\nmonotonic -5 0\n");
+        for bad in [
+            r#"{"timeOffsets": {"monotonic": {"secs": 1}}}"#.to_owned(),
+            format!(r#"{{"namespaces": {time}, "timeOffsets": {{"realtime": {{"secs": 1}}}}}}"#),
+            format!(
+                r#"{{"namespaces": {time}, "timeOffsets": {{"monotonic": {{"nanosecs": 1000000000}}}}}}"#
+            ),
+        ] {
+            assert!(with_linux(&bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_carried_out_is_refused() {
+        for bad in [
+            r#"{"intelRdt": {"closID": "x"}}"#,
+            r#"{"netDevices": {"eth0": {}}}"#,
+            r#"{"rootfsPropagation": "sharded"}"#,
+            r#"{"sysctl": {"kernel.core_pattern": "|/x"}}"#,
+            r#"{"namespaces": [{"type": "mount"}], "sysctl": {"net.ipv4.ip_forward": "1"}}"#,
+            r#"{"devices": [{"path": "dev/x", "type": "c", "major": 1, "minor": 3}]}"#,
+            r#"{"devices": [{"path": "/dev/../x", "type": "c", "major": 1, "minor": 3}]}"#,
+        ] {
+            assert!(with_linux(bad).is_err(), "{bad}");
+        }
+        let twice = r#"{"rlimits": [{"type": "RLIMIT_CORE", "soft": 0, "hard": 0}, {"type": "RLIMIT_CORE", "soft": 0, "hard": 1}]}"#;
+        assert!(with("process", twice).is_err());
+    }
+
+    #[test]
+    fn mounts_that_contradict_themselves_are_refused() {
+        for bad in [
+            r#"{"destination": "/x", "type": "bind", "source": "/", "options": ["size=1"]}"#,
+            r#"{"destination": "/x", "type": "bind", "source": "/", "options": ["tmpcopyup"]}"#,
+            r#"{"destination": "/x", "type": "bind", "source": "/", "options": ["idmap"]}"#,
+            r#"{"destination": "/x", "type": "proc", "options": ["tmpcopyup"]}"#,
+            r#"{"destination": "/x", "type": "bind"}"#,
+            r#"{"destination": "/x"}"#,
+        ] {
+            assert!(with("mounts", &format!("[{bad}]")).is_err(), "{bad}");
+        }
+        let mapped = format!(
+            r#"[{{"destination": "/x", "type": "bind", "source": "/", "uidMappings": {MAP}, "gidMappings": {MAP}}}]"#
+        );
+        let plan = with("mounts", &mapped).unwrap();
+        assert!(matches!(plan.mounts[0].id_map, Some(MountMaps::Own(_))));
     }
 }

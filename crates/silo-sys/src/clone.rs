@@ -31,6 +31,7 @@ struct CloneArgs {
 }
 
 const CLONE_PIDFD: u64 = 0x1000;
+const CLONE_PARENT: u64 = 0x8000;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Namespace flags of clone(2) and unshare(2), as `u64` because `CLONE_NEWTIME` and friends are combined with clone3's.
@@ -51,10 +52,8 @@ pub mod ns {
 /// Errors: `EINVAL` with more than one thread, besides clone(2)'s.
 pub fn clone_process(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
     refuse_threads()?;
-    let mut pidfd: i32 = -1;
     let mut args = CloneArgs {
-        flags: namespaces | CLONE_PIDFD,
-        pidfd: (&raw mut pidfd).expose_provenance() as u64,
+        flags: namespaces,
         exit_signal: libc::SIGCHLD as u64,
         ..CloneArgs::default()
     };
@@ -62,6 +61,24 @@ pub fn clone_process(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Res
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = group.as_raw_fd() as u64;
     }
+    clone(args)
+}
+
+/// The same, but the new process is a child of the caller's parent, which must wait for both (`CLONE_PARENT`).
+///
+/// For a process that was itself cloned here, and so has one thread: it may be where no /proc shows it.
+pub fn clone_sibling(namespaces: u64) -> io::Result<Cloned> {
+    // The signal at its end is the caller's own: the kernel refuses one here.
+    clone(CloneArgs {
+        flags: namespaces | CLONE_PARENT,
+        ..CloneArgs::default()
+    })
+}
+
+fn clone(mut args: CloneArgs) -> io::Result<Cloned> {
+    let mut pidfd: i32 = -1;
+    args.flags |= CLONE_PIDFD;
+    args.pidfd = (&raw mut pidfd).expose_provenance() as u64;
     let pointer = &raw const args;
     // SAFETY: args is a valid clone_args of the size given; no memory is shared with the child (no CLONE_VM, no stack), and there
     // is no other thread whose locks the child could inherit.

@@ -12,5 +12,6 @@ pub mod exec;
 pub mod mount;
 pub mod netlink;
 pub mod process;
+pub mod scheduling;
 pub mod seccomp;
 pub mod signal;

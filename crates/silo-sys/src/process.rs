@@ -37,6 +37,19 @@ pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
     }
 }
 
+/// The soft and the hard limit of the calling process, getrlimit(2).
+pub fn rlimit(resource: u32) -> io::Result<(u64, u64)> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the kernel fills the structure.
+    match unsafe { libc::getrlimit(resource, &raw mut limit) } {
+        0 => Ok((limit.rlim_cur, limit.rlim_max)),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// `PR_SET_PDEATHSIG`: the kernel sends `signal` when the parent dies; cleared by a change of user.
 pub fn set_parent_death_signal(signal: i32) -> io::Result<()> {
     // SAFETY: takes numbers only.

@@ -87,6 +87,7 @@ impl Start<'_> {
             cgroup: born_in.as_ref().map(AsFd::as_fd),
             entry: Some(cgroup.entry(false)?),
             seccomp: filter::of(&config.security, spec::capability_set(config)?)?,
+            state: None,
             init: config.life.init,
             die_with_parent: true,
             configure: network.configure(config),

@@ -59,8 +59,8 @@ const MAX_INSTRUCTIONS: usize = 4096;
 /// Compiles a profile into a program for `silo_sys::seccomp::load`.
 ///
 /// Architectures of other machines are skipped. Errors, all of kind Invalid: an empty call name, an argument above 5, an error
-/// number above 4095 or with a verdict that takes none, NOTIFY for write(2) (the runtime itself writes after the filter is
-/// on) or as default, more than 4096 instructions.
+/// number above 4095 or with a verdict that takes none, NOTIFY for write(2) and sendmsg(2) (the runtime itself calls them after the
+/// filter is on) or as default, more than 4096 instructions.
 pub fn compile(profile: &LinuxSeccomp) -> Result<Vec<SockFilter>> {
     let default = default_verdict(profile)?;
     let mut tables: Vec<Table> = abis(profile.architectures().as_deref().unwrap_or_default())
@@ -155,10 +155,10 @@ fn forbids(verdict: u32) -> bool {
 fn check_name(name: &str, action: Action) -> Result<()> {
     match (name, action) {
         ("", _) => Err(Error::invalid("seccomp profile: a call's name is empty")),
-        // The runtime hands the listener over with write(2), which nobody could answer yet.
-        ("write", Action::ScmpActNotify) => Err(Error::invalid(
-            "seccomp profile: SCMP_ACT_NOTIFY cannot be used for write",
-        )),
+        // The process that loads the filter hands its listener over with these, which nobody could answer yet.
+        ("write" | "sendmsg", Action::ScmpActNotify) => Err(Error::invalid(format!(
+            "seccomp profile: SCMP_ACT_NOTIFY cannot be used for {name}"
+        ))),
         _ => Ok(()),
     }
 }

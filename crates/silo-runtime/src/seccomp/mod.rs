@@ -14,9 +14,11 @@ mod tests;
 
 use std::{io, os::fd::OwnedFd};
 
-use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, LinuxSeccompFilterFlag};
+use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, LinuxSeccompFilterFlag, State};
 use silo_sys::seccomp::{self as sys, Flags, SockFilter};
-use silo_types::Result;
+use silo_types::{Error, Result};
+
+use crate::listener::Agent;
 
 pub use compile::compile;
 pub use profile::default_profile;
@@ -33,6 +35,8 @@ pub struct Filter {
     pub flags: Flags,
     /// Some call has the verdict NOTIFY: loading yields a listener.
     pub notifies: bool,
+    /// Who gets the listener.
+    pub agent: Option<Agent>,
 }
 
 impl Filter {
@@ -58,7 +62,28 @@ impl Filter {
                     && has(LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv),
             },
             notifies,
+            agent: profile
+                .listener_path()
+                .as_ref()
+                .filter(|_| notifies)
+                .map(|path| Agent {
+                    path: path.clone(),
+                    metadata: profile.listener_metadata().clone(),
+                }),
         })
+    }
+
+    /// A filter that notifies is of use only with an agent, which must be told whose process asks.
+    pub(crate) fn check_agent(&self, state: Option<&State>) -> Result<()> {
+        match (self.notifies, &self.agent, state) {
+            (false, _, _) | (true, Some(_), Some(_)) => Ok(()),
+            (true, None, _) => Err(Error::invalid(
+                "a seccomp profile with SCMP_ACT_NOTIFY needs a listenerPath",
+            )),
+            (true, Some(_), None) => Err(Error::unsupported(
+                "a seccomp profile with SCMP_ACT_NOTIFY needs a listener, which is not available here",
+            )),
+        }
     }
 
     /// Attaches the filter to the calling thread for good; the listener, if calls notify, is for the agent at the profile's

@@ -54,6 +54,11 @@ fn errors_name_what_is_wrong() {
         text(compile(&profile(Action::ScmpActAllow, &[], write)))
             .ends_with("cannot be used for write")
     );
+    let sendmsg = vec![entry(&["sendmsg"], Action::ScmpActNotify, None, &[])];
+    assert!(
+        text(compile(&profile(Action::ScmpActAllow, &[], sendmsg)))
+            .ends_with("cannot be used for sendmsg")
+    );
     let empty = vec![entry(&[""], Action::ScmpActAllow, None, &[])];
     assert!(text(compile(&profile(Action::ScmpActErrno, &[], empty))).ends_with("name is empty"));
     assert!(text(compile(&profile(Action::ScmpActNotify, &[], vec![]))).contains("default action"));
