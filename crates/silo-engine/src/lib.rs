@@ -29,6 +29,7 @@ mod stats;
 mod store;
 mod users;
 mod volumes;
+mod why;
 
 use std::path::Path;
 
@@ -54,6 +55,7 @@ pub use silo_cgroup::Stats;
 pub use silo_runtime::ensure_sealed;
 pub use stats::{Sample, Sampler};
 pub use volumes::Volume;
+pub use why::{Before, Cause, Grade, OomVictim, Verdict, Why};
 
 /// The engine: paths and stores, nothing that runs.
 pub struct Engine {

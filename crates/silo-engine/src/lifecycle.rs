@@ -174,8 +174,22 @@ impl Engine {
         signal: Option<Signal>,
         timeout: Option<i64>,
     ) -> Result<()> {
-        self.end(container, &Request::Stop { signal, timeout })
-            .map(drop)
+        self.stop_or_restart(container, signal, timeout, false)
+    }
+
+    fn stop_or_restart(
+        &self,
+        container: &Container,
+        signal: Option<Signal>,
+        timeout: Option<i64>,
+        restart: bool,
+    ) -> Result<()> {
+        let request = Request::Stop {
+            signal,
+            timeout,
+            restart,
+        };
+        self.end(container, &request).map(drop)
     }
 
     /// Sends a request that ends the container and waits for its end.
@@ -222,7 +236,7 @@ impl Engine {
         signal: Option<Signal>,
         timeout: Option<i64>,
     ) -> Result<()> {
-        self.stop(container, signal, timeout)?;
+        self.stop_or_restart(container, signal, timeout, true)?;
         let stopped = self.container(container.id())?;
         self.start(&stopped, None).map(drop)
     }

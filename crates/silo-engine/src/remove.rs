@@ -6,7 +6,9 @@
 //! namespace only and goes with its last process.
 
 use silo_cgroup::{Cgroup, CgroupPath, Layout};
-use silo_types::{ContainerConfig, ContainerState, Error, MountKind, ProcessId, Result, Status};
+use silo_types::{
+    ContainerConfig, ContainerState, Error, Lost, MountKind, ProcessId, Result, Status,
+};
 
 use crate::{
     Engine,
@@ -143,13 +145,19 @@ impl Engine {
         }
         state.status = Status::Exited;
         state.main = None;
-        state.monitor = None;
         state.ip.clear();
         state.exit_code = 137;
         state.finished = now();
+        let lost = crate::why::lost(&state);
+        let how = match lost {
+            Lost::Machine => "the machine was restarted while it ran",
+            Lost::Monitor | Lost::MonitorOutOfMemory => "its monitor was killed",
+        };
+        state.last.lost = Some(lost);
+        state.monitor = None;
         state.error = match errors.first() {
-            None => "its monitor was killed: the container was ended and freed".to_owned(),
-            Some(error) => format!("its monitor was killed; not all could be freed: {error}"),
+            None => format!("{how}: the container was ended and freed"),
+            Some(error) => format!("{how}; not all could be freed: {error}"),
         };
         self.record(Event::of_container(config, &state.name, "die").with("exitCode", 137));
         if config.life.auto_remove {

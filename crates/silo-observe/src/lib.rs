@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod cpu;
+mod faultlog;
 mod host;
 mod identity;
 mod memory;

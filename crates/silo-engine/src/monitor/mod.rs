@@ -11,6 +11,7 @@
 //!                     └ end:   teardown, state, restart or removal
 //! ```
 
+mod cause;
 mod client;
 mod end;
 mod log;
@@ -30,6 +31,7 @@ use silo_types::{ContainerConfig, ContainerState, Doing, Error, ProcessId, Resul
 
 use crate::{Engine, protocol, store::Locked};
 
+pub(crate) use cause::boot_id;
 pub(crate) use client::Client;
 pub(crate) use run::Monitor;
 

@@ -69,8 +69,17 @@ impl Monitor<'_> {
                 Ok(())
             }
             Request::Resize { rows, columns } => self.resize(*rows, *columns),
-            Request::Kill { signal } => self.kill(*signal),
-            Request::Stop { signal, timeout } => {
+            Request::Kill { signal } => {
+                self.note_asked(index, "kill", Some(*signal), None);
+                self.kill(*signal)
+            }
+            Request::Stop {
+                signal,
+                timeout,
+                restart,
+            } => {
+                let what = if *restart { "restart" } else { "stop" };
+                self.note_asked(index, what, *signal, *timeout);
                 self.clients[index].waits_for_exit = true;
                 self.ends = true;
                 self.state.stopped_by_user = true;
@@ -78,6 +87,7 @@ impl Monitor<'_> {
                 return;
             }
             Request::End => {
+                self.note_asked(index, "rm", Some(Signal::KILL), None);
                 self.clients[index].waits_for_exit = true;
                 self.ends = true;
                 self.state.stopped_by_user = true;
@@ -159,6 +169,7 @@ impl Monitor<'_> {
             let _ = self.pause(false);
         }
         self.signal_main(signal);
+        self.stop_sent = Some((signal, Instant::now()));
         self.kill_at = u64::try_from(seconds)
             .ok()
             .and_then(|s| Instant::now().checked_add(Duration::from_secs(s)));

@@ -182,6 +182,13 @@ pub static VERBS: &[Verb] = &[
         "CONTAINER [CONTAINER...]",
         "Wait until containers end; print their exit codes",
     ),
+    Verb::new::<why::WhyVerb>(
+        Container,
+        &["why"],
+        &["why"],
+        "[OPTIONS] CONTAINER",
+        "Tell what a container ended of, and how sure that is",
+    ),
     Verb::new::<image_history::History>(
         Image,
         &["history"],

@@ -38,6 +38,7 @@ pub mod update;
 pub mod version;
 pub mod volume;
 pub mod wait;
+pub mod why;
 
 use std::io::Write;
 
