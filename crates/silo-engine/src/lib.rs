@@ -29,6 +29,7 @@ mod stats;
 mod store;
 mod users;
 mod volumes;
+mod whois;
 mod why;
 
 use std::path::Path;
@@ -43,7 +44,7 @@ pub use create::Created;
 pub use diff::{Change, ChangeKind};
 pub use doctor::{Finding, Report};
 pub use events::{Event, EventOptions};
-pub use exec::{ExecSpec, ExecStreams, Session};
+pub use exec::{ExecRecord, ExecSpec, ExecStreams, Session};
 pub use info::Info;
 pub use lifecycle::{Started, Streams, Update};
 pub use logs::{LogLine, LogOptions};
@@ -55,6 +56,7 @@ pub use silo_cgroup::Stats;
 pub use silo_runtime::ensure_sealed;
 pub use stats::{Sample, Sampler};
 pub use volumes::Volume;
+pub use whois::{Opener, Owner, PathOwner, PathPlace, PlaceKind, PortOwner, ProcessOwner, Role};
 pub use why::{Before, Cause, Grade, OomVictim, Verdict, Why};
 
 /// The engine: paths and stores, nothing that runs.

@@ -182,6 +182,13 @@ pub static VERBS: &[Verb] = &[
         "CONTAINER [CONTAINER...]",
         "Wait until containers end; print their exit codes",
     ),
+    Verb::new::<whois::WhoisVerb>(
+        Container,
+        &["whois"],
+        &["whois"],
+        "[OPTIONS] PID|:PORT|PATH",
+        "Tell which container a process, a port or a path of the host belongs to",
+    ),
     Verb::new::<why::WhyVerb>(
         Container,
         &["why"],

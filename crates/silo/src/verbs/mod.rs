@@ -22,6 +22,7 @@ pub mod kill;
 pub mod lab;
 pub mod logs;
 pub mod ls;
+mod ls_host;
 pub mod man;
 pub mod pause;
 pub mod port;
@@ -38,6 +39,7 @@ pub mod update;
 pub mod version;
 pub mod volume;
 pub mod wait;
+pub mod whois;
 pub mod why;
 
 use std::io::Write;
