@@ -39,4 +39,4 @@ pub use top::{ExecNote, TopFacts, TopInputs, TopProcess, TopTotals, TopView};
 pub use top_text::Style;
 pub use tree::{Placed, forest};
 pub use users::Names;
-pub use whois::{CgroupPath, Namespace, Whois, containers_in, parse_cgroups};
+pub use whois::{CgroupPath, Namespace, Rights, Whois, containers_in, parse_cgroups};

@@ -34,6 +34,7 @@ use crate::{Engine, protocol, store::Locked};
 pub(crate) use cause::boot_id;
 pub(crate) use client::Client;
 pub(crate) use run::Monitor;
+pub(crate) use start::{cgroup_view, limit_swap};
 
 /// What a monitor starts with.
 pub(crate) struct Setup {

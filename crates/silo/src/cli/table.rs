@@ -52,6 +52,13 @@ pub static VERBS: &[Verb] = &[
     )
     .runs()
     .starts(),
+    Verb::new::<explain::ExplainVerb>(
+        Container,
+        &["explain"],
+        &["explain"],
+        "[OPTIONS] CONTAINER",
+        "Tell what isolates a container, the largest risk first",
+    ),
     Verb::new::<inspect::InspectContainer>(
         Container,
         &["inspect"],

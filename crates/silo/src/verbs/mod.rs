@@ -8,6 +8,7 @@ pub mod diff;
 pub mod doctor;
 pub mod events;
 pub mod exec;
+pub mod explain;
 pub mod image_history;
 pub mod image_import;
 pub mod image_load;

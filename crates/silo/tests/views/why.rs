@@ -228,7 +228,7 @@ fn a_stop_signal_that_is_ignored() {
     host.ok(&["restart", "-t", "1", "stubborn"]);
     let before = why(&host, "stubborn")["before"].to_string();
     assert!(
-        before.contains("ignores that signal") && before.contains("'silo restart' by root"),
+        before.contains("has a handler for it") && before.contains("'silo restart' by root"),
         "{before}"
     );
 }
