@@ -157,7 +157,7 @@ impl Engine {
         self.ask(container, &Request::Resize { rows, columns })
     }
 
-    fn ask(&self, container: &Container, request: &Request) -> Result<()> {
+    pub(crate) fn ask(&self, container: &Container, request: &Request) -> Result<()> {
         Connection::open(&self.paths, container)?.ask(request)
     }
 
@@ -260,6 +260,7 @@ impl Engine {
         }
         self.change(container, |state| {
             if let Some(asked) = &update.resources {
+                monitor::remember(&mut state.limits_before, container.resources().clone());
                 state.resources = Some(resources::overlay(container.resources(), asked));
             }
             state.restart = update.restart.or(state.restart);
@@ -289,7 +290,7 @@ impl Engine {
     }
 
     /// Changes the state of a container that has no monitor.
-    fn change(
+    pub(crate) fn change(
         &self,
         container: &Container,
         change: impl FnOnce(&mut ContainerState) -> Result<()>,

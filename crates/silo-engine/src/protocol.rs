@@ -54,6 +54,8 @@ pub enum Request {
         resources: Option<Box<Resources>>,
         restart: Option<RestartPolicy>,
     },
+    /// The limits before the last update again.
+    UndoUpdate,
     #[serde(rename_all = "camelCase")]
     Rename {
         name: String,

@@ -14,6 +14,7 @@
 mod cause;
 mod client;
 mod end;
+mod limits;
 mod log;
 mod oom;
 mod requests;
@@ -33,6 +34,7 @@ use crate::{Engine, protocol, store::Locked};
 
 pub(crate) use cause::boot_id;
 pub(crate) use client::Client;
+pub(crate) use limits::{nothing_to_undo, remember};
 pub(crate) use run::Monitor;
 pub(crate) use start::{cgroup_view, limit_swap};
 

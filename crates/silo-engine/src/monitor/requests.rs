@@ -6,13 +6,13 @@ use std::{
 };
 
 use rustix::event::PollFlags;
-use silo_types::{Error, Kind, Resources, Result, Signal, Status};
+use silo_types::{Error, Kind, Result, Signal, Status};
 
 use super::run::Monitor;
 use crate::{
     events::Event,
     protocol::{self, CHUNK, FromClient, Reply, Request},
-    resources, store,
+    store,
 };
 
 impl Monitor<'_> {
@@ -104,6 +104,10 @@ impl Monitor<'_> {
                 if done.is_ok() && restart.is_some() {
                     self.state.restart = *restart;
                 }
+                done.and_then(|()| self.locked.write_state(&self.state))
+            }
+            Request::UndoUpdate => {
+                let done = self.undo_update();
                 done.and_then(|()| self.locked.write_state(&self.state))
             }
             Request::Rename { name } => self.rename(name),
@@ -202,26 +206,6 @@ impl Monitor<'_> {
         self.engine
             .record(Event::of_container(&self.config, &self.state.name, action));
         self.locked.write_state(&self.state)
-    }
-
-    fn update(&mut self, asked: &Resources) -> Result<()> {
-        let before = self
-            .state
-            .resources
-            .as_ref()
-            .unwrap_or(&self.config.resources);
-        let after = resources::overlay(before, asked);
-        if let Some(main) = &self.main {
-            let limits = resources::limits(asked, &resources::block_device)?;
-            main.cgroup.update(&limits)?;
-        }
-        self.state.resources = Some(after);
-        self.engine.record(Event::of_container(
-            &self.config,
-            &self.state.name,
-            "update",
-        ));
-        Ok(())
     }
 
     fn rename(&mut self, name: &str) -> Result<()> {

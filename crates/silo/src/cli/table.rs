@@ -73,6 +73,13 @@ pub static VERBS: &[Verb] = &[
         MANY,
         "Send a signal to containers",
     ),
+    Verb::new::<limit::LimitVerb>(
+        Container,
+        &["limit"],
+        &["limit"],
+        "[OPTIONS] CONTAINER",
+        "Change the limits of a container, and tell first what that takes",
+    ),
     Verb::new::<logs::Logs>(
         Container,
         &["logs"],
@@ -160,6 +167,13 @@ pub static VERBS: &[Verb] = &[
         &["stop"],
         MANY,
         "Ask containers to end, then kill them",
+    ),
+    Verb::new::<throttle::ThrottleVerb>(
+        Container,
+        &["throttle"],
+        &["throttle"],
+        "[OPTIONS] CONTAINER",
+        "Tell what a container's CPU limit does, and what would help",
     ),
     Verb::new::<top::Top>(
         Container,

@@ -4,5 +4,6 @@
 mod common;
 
 mod explain;
+mod limits;
 mod whois;
 mod why;
