@@ -57,7 +57,7 @@ impl Case {
             point.risk == risk && all.contains(said)
         };
         assert!(
-            found.iter().any(|point| right(point)),
+            found.iter().any(right),
             "{topic} {risk:?} {said:?}: {found:?}"
         );
     }
