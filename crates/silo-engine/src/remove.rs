@@ -113,7 +113,7 @@ impl Engine {
                 }
             }
         }
-        self.record(Event::of_container(config, &state.name, "destroy"));
+        self.record(self.removal(config, state));
         Ok(())
     }
 

@@ -21,17 +21,7 @@ const NOBODY: u32 = u32::MAX;
 impl Monitor<'_> {
     /// The main process runs.
     pub(super) fn note_begin(&mut self, host_pid: i32) {
-        let before = std::mem::take(&mut self.state.last);
-        if self.state.finished > 0 && self.state.started > 0 {
-            self.state.earlier = Some(PastRun {
-                started: self.state.started,
-                finished: self.state.finished,
-                exit_code: self.state.exit_code,
-                oom_killed: self.state.oom_killed,
-                error: std::mem::take(&mut self.state.error),
-                run: before,
-            });
-        }
+        self.set_run_aside();
         self.stop_sent = None;
         self.state.last = LastRun {
             boot: boot_id(),
@@ -46,8 +36,24 @@ impl Monitor<'_> {
         };
     }
 
+    /// What is known of a run that is over, before another begins.
+    fn set_run_aside(&mut self) {
+        let run = std::mem::take(&mut self.state.last);
+        if self.state.finished > 0 && self.state.started > 0 && !run.failed {
+            self.state.earlier = Some(PastRun {
+                started: self.state.started,
+                finished: self.state.finished,
+                exit_code: self.state.exit_code,
+                oom_killed: self.state.oom_killed,
+                error: std::mem::take(&mut self.state.error),
+                run,
+            });
+        }
+    }
+
     /// The program could not be started.
     pub(super) fn note_failed(&mut self) {
+        self.set_run_aside();
         self.state.last = LastRun {
             boot: boot_id(),
             failed: true,

@@ -3,6 +3,7 @@
 //! Called by `why`. The monitor notes facts when they happen (`monitor/cause.rs`); [`verdict`] is pure and graded: what the
 //! kernel or the monitor itself has seen is certain, what fits but was seen by nobody is likely.
 
+mod removed;
 mod verdict;
 
 use serde::Serialize;
@@ -13,6 +14,7 @@ use silo_types::{
 
 use crate::{Engine, container::Container, time_text};
 
+pub use removed::Removed;
 pub use verdict::{Cause, Grade, Verdict};
 use verdict::{Facts, Run};
 
@@ -162,7 +164,7 @@ pub(crate) fn lost(state: &ContainerState) -> Lost {
 fn victims_of(state: &ContainerState) -> Vec<OomVictim> {
     let victims = state.victims.iter();
     victims
-        .filter(|victim| victim.time >= state.started)
+        .filter(|victim| !state.last.failed && victim.time >= state.started)
         .map(|victim: &Victim| OomVictim {
             time: moment(victim.time),
             pid: victim.pid,

@@ -202,6 +202,18 @@ fn asked_for() {
         Grade::Likely,
         "with code 0, 0.3 s after 'silo stop' by alice",
     );
+    // What was asked long before, or does not end anything, did not lead to it.
+    followed.last.asked[0].time = START;
+    followed.is(Cause::EndedByItself, Grade::Certain, "with code 0");
+    followed.last.asked = vec![asked("kill", 10)];
+    followed.is(Cause::EndedByItself, Grade::Certain, "with code 0");
+    followed.last.asked = vec![asked("kill", 2)];
+    followed.last.started_by = Some(followed.last.asked[0].by.clone());
+    followed.is(
+        Cause::StoppedBySilo,
+        Grade::Likely,
+        "the command that alice started it with (pid 812)",
+    );
     let mut sent = Case::new(LastRun {
         signal: 10,
         asked: vec![asked("kill", 10)],

@@ -169,7 +169,15 @@ impl Facts<'_> {
 /// `'silo stop' by alice (pid 812)`.
 fn command(facts: &Facts<'_>, asked: &Asked) -> String {
     let by = facts.who(asked);
+    let started_by = facts.run.last.started_by.as_ref();
     match asked.what.as_str() {
+        // An attached command hands on the signals that it gets.
+        "kill" if started_by.is_some_and(|who| who.pid == asked.by.pid) => {
+            format!(
+                "the command that {by} started it with (pid {})",
+                asked.by.pid
+            )
+        }
         "monitor" => format!(
             "{} sent to its monitor by {by} (pid {})",
             signal_name(asked.signal),
@@ -312,7 +320,7 @@ fn out_of_memory(facts: &Facts<'_>, victim: &Victim, grade: Grade) -> Verdict {
     let cause = Cause::OutOfMemory;
     let verdict =
         Verdict::new(cause, grade, format!("out of memory, {where_it_ran_out}")).from(format!(
-            "the kernel's counter of such kills in its own group went to {}",
+            "the kernel counted it: oom_kill is {} in its own control group",
             victim.kills.max(1)
         ));
     let verdict = match victim.host_pid {
@@ -443,7 +451,12 @@ fn signalled_by(facts: &Facts<'_>, asked: &Asked, grade: Grade) -> Verdict {
 fn by_itself(facts: &Facts<'_>) -> Verdict {
     let run = &facts.run;
     let code = run.exit_code;
-    if let Some(asked) = facts.last_asked(|_| true) {
+    let led_to_it = |asked: &Asked| {
+        let seconds = asked.timeout.map_or(0, |s| s.max(0)).max(10) as u64;
+        let ends = asked.timeout.is_some() || [1, 2, 3, 9, 15].contains(&asked.signal);
+        ends && run.finished.saturating_sub(asked.time) <= (seconds + 1) * 1_000_000_000
+    };
+    if let Some(asked) = facts.last_asked(led_to_it) {
         let statement = format!(
             "ended by itself with code {code}, {} after {} sent {}",
             span(run.finished.saturating_sub(asked.time)),

@@ -147,7 +147,13 @@ fn sheet(preview: &Preview, is_change: bool) -> Sheet {
             false => format!("it has {}", pids.current),
         });
     }
-    sheet.line("undo", format!("silo limit {name} --undo"));
+    let taken = preview
+        .memory
+        .as_ref()
+        .is_none_or(|m| m.victims.is_empty() && !m.refused);
+    if taken {
+        sheet.line("undo", format!("silo limit {name} --undo"));
+    }
     sheet
 }
 

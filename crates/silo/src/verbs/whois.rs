@@ -174,12 +174,15 @@ fn group(owner: &ProcessOwner) -> String {
 /// `memory 256MiB · 1 CPU · 100 processes`
 pub(super) fn limits(limits: &Resources) -> String {
     let mut words = Vec::new();
-    if let Some(bytes) = limits
-        .memory
-        .and_then(|b| u64::try_from(b).ok())
-        .filter(|b| *b > 0)
-    {
-        words.push(format!("memory {}", ByteSize(bytes)));
+    let size = |bytes: Option<i64>| bytes.filter(|b| *b > 0).map(|b| ByteSize(b as u64));
+    if let Some(bytes) = size(limits.memory) {
+        words.push(format!("memory {bytes}"));
+    }
+    if let Some(bytes) = size(limits.memory_high) {
+        words.push(format!("slowed above {bytes}"));
+    }
+    if let Some(bytes) = size(limits.memory_reservation) {
+        words.push(format!("reclaimed first above {bytes}"));
     }
     if let Some(billionths) = limits.nano_cpus.filter(|n| *n > 0) {
         words.push(format!("{} CPU", billionths as f64 / 1e9));

@@ -1,8 +1,8 @@
 //! `why`: what a container ended of, graded by how sure that is.
 
 use clap::Args;
-use silo_engine::{Before, Grade, OomVictim, Why};
-use silo_types::{ByteSize, OomScope, Result};
+use silo_engine::{Before, Grade, OomVictim, Removed, Why};
+use silo_types::{ByteSize, Kind, OomScope, Result};
 
 use crate::{
     cli::{Context, Run},
@@ -24,7 +24,15 @@ impl Run for WhyVerb {
     fn run(self, context: &Context) -> Result<i32> {
         let json = wants_json(self.format.as_deref())?;
         let engine = context.engine()?;
-        let container = engine.find(&self.container)?;
+        let container = match engine.find(&self.container) {
+            Err(error) if error.kind() == Kind::NotFound => {
+                return match engine.why_removed(&self.container)? {
+                    Some(removed) => of_removed(&removed, json),
+                    None => Err(error),
+                };
+            }
+            found => found?,
+        };
         let why = engine.why(&container)?;
         if json {
             print(&json_line(&why)?)?;
@@ -39,6 +47,27 @@ impl Run for WhyVerb {
         print(&sheet(&why, since, state.status.is_up()).text())?;
         Ok(0)
     }
+}
+
+/// All that is left is a sentence.
+fn of_removed(removed: &Removed, json: bool) -> Result<i32> {
+    if json {
+        print(&json_line(removed)?)?;
+        return Ok(0);
+    }
+    let mut sheet = Sheet::new(format!(
+        "{} removed itself {} ago · exit {}",
+        removed.container,
+        ago_words(removed.time),
+        removed.exit_code
+    ));
+    sheet.line("cause", &removed.why);
+    sheet.line(
+        "more",
+        "without --rm the victims and the runs before are kept, too",
+    );
+    print(&sheet.text())?;
+    Ok(0)
 }
 
 fn sheet(why: &Why, since: u64, up: bool) -> Sheet {
@@ -64,7 +93,7 @@ fn sheet(why: &Why, since: u64, up: bool) -> Sheet {
 fn title(why: &Why, since: u64, up: bool) -> String {
     let name = &why.container;
     match (up, since) {
-        (true, _) => format!("{name} {} since {}", why.status, ago_words(since)),
+        (true, _) => format!("{name} {} for {}", why.status, ago_words(since)),
         (false, 0) => format!("{name} never ran · exit {}", why.exit_code),
         (false, _) => format!(
             "{name} {} {} ago · exit {}{}",

@@ -404,6 +404,39 @@ fn a_machine_that_was_restarted() {
     );
 }
 
+/// The notice points to `why`, so the answer must outlive the container.
+#[test]
+fn a_container_that_removed_itself() {
+    let host = Host::new();
+    let words = [
+        "run",
+        "--rm",
+        "--name",
+        "gone",
+        "--network",
+        "none",
+        "-m",
+        "32m",
+        "lab",
+        "saturate-mem",
+    ];
+    assert_eq!(host.silo(&words).code, 137);
+    let facts = why(&host, "gone");
+    assert_eq!(
+        (facts["status"].as_str(), facts["exitCode"].as_i64()),
+        (Some("removed"), Some(137))
+    );
+    let text = host.ok(&["why", "gone"]);
+    assert!(
+        text.contains("at its own limit of 32MiB (certain)"),
+        "{text}"
+    );
+    // A later one of that name, removed by hand, leaves nothing to tell.
+    host.idle("gone", &[]);
+    host.ok(&["rm", "-f", "gone"]);
+    host.fails(&["why", "gone"], 1, "no such container");
+}
+
 #[test]
 fn readable_at_eighty_columns() {
     let host = Host::new();
