@@ -85,7 +85,12 @@ impl Engine {
             Err(e) => return Err(e),
         };
         freed.disk_bytes = self.written_bytes(container.id());
-        self.delete(&locked, &container.config, &container.state, volumes)?;
+        // Its monitor has written the end meanwhile.
+        let state = store::read_state(&self.paths, container.id())
+            .ok()
+            .flatten();
+        let state = state.as_ref().unwrap_or(&container.state);
+        self.delete(&locked, &container.config, state, volumes)?;
         Ok(freed)
     }
 

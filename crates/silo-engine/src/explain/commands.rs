@@ -323,7 +323,10 @@ impl Recipe<'_> {
             .map(|l| l.display().to_string())
             .collect();
         if let Some(name) = &self.plan.hostname {
-            script.line(format!("echo {} > /proc/sys/kernel/hostname", word(name)));
+            script.line(format!(
+                "printf %s {} > /proc/sys/kernel/hostname",
+                word(name)
+            ));
         }
         if self.plan.new_namespaces & ns::NET != 0 {
             script.line("! command -v ip > /dev/null || ip link set lo up");
@@ -502,7 +505,7 @@ impl Recipe<'_> {
     fn harden(&self, script: &mut Script) {
         for (key, value) in &self.plan.sysctls {
             script.line(format!(
-                "echo {} > {}",
+                "printf %s {} > {}",
                 word(value),
                 word(&format!("./proc/sys/{key}"))
             ));

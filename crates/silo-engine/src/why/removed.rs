@@ -1,4 +1,4 @@
-//! Containers that are gone: with `--rm` the answer must outlive the question's object. The event of the removal carries it.
+//! Containers that are gone: the answer must outlive what it is about. The event of the removal carries it.
 
 use serde::Serialize;
 use silo_observe::Names;
@@ -12,7 +12,7 @@ use crate::{
     time_text,
 };
 
-/// What is left of a container that removed itself.
+/// What is left of a container that was removed, or removed itself.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Removed {
@@ -30,24 +30,19 @@ pub struct Removed {
 }
 
 impl Engine {
-    /// The event of a container's removal; what it had ended of is in it when it removes itself.
+    /// The event of a container's removal, with what it had ended of.
     pub(crate) fn removal(&self, config: &ContainerConfig, state: &ContainerState) -> Event {
         let event = Event::of_container(config, &state.name, "destroy");
-        if !config.life.auto_remove {
-            return event;
-        }
-        let names = Names::host().ok();
+        // Most ends need no names, and this is on the way of every `run --rm`.
+        let user =
+            |uid: u32| Names::host().map_or_else(|_| uid.to_string(), |names| names.user(uid));
         let verdict = verdict::judge(&Facts {
             name: &state.name,
             config,
             run: Run::of_state(state),
             victims: &state.victims,
             near: &[],
-            user: &|uid| {
-                names
-                    .as_ref()
-                    .map_or_else(|| uid.to_string(), |names| names.user(uid))
-            },
+            user: &user,
         });
         let grade = match verdict.grade {
             Grade::Certain => "certain",
@@ -59,7 +54,7 @@ impl Engine {
             .with("why", format!("{} ({grade})", verdict.statement))
     }
 
-    /// The last container of this name, or with an id that begins so, that removed itself.
+    /// The last container of this name, or with an id that begins so, that was removed.
     pub fn why_removed(&self, name: &str) -> Result<Option<Removed>> {
         let options = EventOptions {
             since: Some(0),

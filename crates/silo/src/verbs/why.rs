@@ -56,16 +56,12 @@ fn of_removed(removed: &Removed, json: bool) -> Result<i32> {
         return Ok(0);
     }
     let mut sheet = Sheet::new(format!(
-        "{} removed itself {} ago · exit {}",
+        "{} was removed {} ago · exit {}",
         removed.container,
         ago_words(removed.time),
         removed.exit_code
     ));
     sheet.line("cause", &removed.why);
-    sheet.line(
-        "more",
-        "without --rm the victims and the runs before are kept, too",
-    );
     print(&sheet.text())?;
     Ok(0)
 }

@@ -406,7 +406,7 @@ fn a_machine_that_was_restarted() {
 
 /// The notice points to `why`, so the answer must outlive the container.
 #[test]
-fn a_container_that_removed_itself() {
+fn a_container_that_is_gone() {
     let host = Host::new();
     let words = [
         "run",
@@ -431,10 +431,12 @@ fn a_container_that_removed_itself() {
         text.contains("at its own limit of 32MiB (certain)"),
         "{text}"
     );
-    // A later one of that name, removed by hand, leaves nothing to tell.
+    // A later one of that name, removed by hand.
     host.idle("gone", &[]);
     host.ok(&["rm", "-f", "gone"]);
-    host.fails(&["why", "gone"], 1, "no such container");
+    let text = host.ok(&["why", "gone"]);
+    assert!(text.contains("killed by 'silo rm' by root"), "{text}");
+    host.fails(&["why", "nosuch"], 1, "no such container");
 }
 
 #[test]
