@@ -57,14 +57,14 @@ impl Engine {
             facts.no_new_privileges = rights.no_new_privileges;
             facts.uid = Some(rights.uid);
             for namespace in proc.namespaces(main.pid)? {
+                // Who runs Silo in a namespace of their own means that one when they say "host".
+                let shared = namespace.shared_with_host || namespace.shared_with_self;
                 let space = facts
                     .spaces
                     .iter_mut()
                     .find(|(kind, _)| *kind == namespace.kind);
-                match space {
-                    Some((_, space)) if namespace.shared_with_host => *space = Space::Host,
-                    Some((_, space)) if *space == Space::Host => *space = Space::Own,
-                    _ => {}
+                if let (Some((_, space)), true) = (space, shared) {
+                    *space = Space::Host;
                 }
             }
         }

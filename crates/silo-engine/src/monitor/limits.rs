@@ -1,6 +1,7 @@
 //! Changes of limits while the container runs, and the way back.
 
-use silo_cgroup::Controller;
+use oci_spec::runtime::LinuxResources;
+use silo_cgroup::{Controller, Version};
 use silo_types::{Error, Resources, Result};
 
 use super::run::Monitor;
@@ -38,12 +39,16 @@ impl Monitor<'_> {
     }
 
     fn set_limits(&self, asked: &Resources) -> Result<()> {
-        match &self.main {
-            Some(main) => main
-                .cgroup
-                .update(&resources::limits(asked, &resources::block_device)?),
-            None => Ok(()),
+        let Some(main) = &self.main else {
+            return Ok(());
+        };
+        let mut limits = resources::limits(asked, &resources::block_device)?;
+        let layout = main.cgroup.layout();
+        let is_v2 = |place: usize| layout.hierarchies()[place].version == Version::V2;
+        if layout.place(Controller::Memory).is_some_and(is_v2) {
+            unprotect(&mut limits);
         }
+        main.cgroup.update(&limits)
     }
 
     /// "All CPUs" has no word of its own on v1: it is what the group above has.
@@ -73,6 +78,19 @@ impl Monitor<'_> {
     }
 }
 
+/// No reservation is -1 on v1; on v2, where it protects, that would be protection of everything: there it is 0.
+fn unprotect(limits: &mut LinuxResources) {
+    let Some(memory) = limits.memory_mut() else {
+        return;
+    };
+    if memory.reservation() == Some(-1) {
+        memory.set_reservation(None);
+        let mut files = limits.unified().clone().unwrap_or_default();
+        files.insert("memory.low".to_owned(), "0".to_owned());
+        limits.set_unified(Some(files));
+    }
+}
+
 pub(crate) fn remember(changes: &mut Vec<Resources>, before: Resources) {
     changes.push(before);
     let surplus = changes.len().saturating_sub(MOST_CHANGES);
@@ -83,4 +101,42 @@ pub(crate) fn nothing_to_undo(name: &str) -> Error {
     Error::conflict(format!(
         "no limit of container {name} was changed: there is nothing to undo"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_reservation_protects_nothing_on_v2() {
+        let asked = Resources {
+            memory_reservation: Some(-1),
+            ..Resources::default()
+        };
+        let mut limits = resources::limits(&asked, &resources::block_device).unwrap();
+        unprotect(&mut limits);
+        assert_eq!(limits.memory().as_ref().unwrap().reservation(), None);
+        assert_eq!(limits.unified().as_ref().unwrap()["memory.low"], "0");
+        let some = Resources {
+            memory_reservation: Some(64 << 20),
+            ..Resources::default()
+        };
+        let mut limits = resources::limits(&some, &resources::block_device).unwrap();
+        unprotect(&mut limits);
+        assert!(limits.unified().is_none());
+    }
+
+    #[test]
+    fn eight_changes_are_kept() {
+        let mut changes = Vec::new();
+        for n in 0..20 {
+            let before = Resources {
+                pids_limit: Some(n),
+                ..Resources::default()
+            };
+            remember(&mut changes, before);
+        }
+        let kept: Vec<_> = changes.iter().filter_map(|r| r.pids_limit).collect();
+        assert_eq!(kept, (12..20).collect::<Vec<_>>());
+    }
 }

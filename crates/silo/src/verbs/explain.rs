@@ -72,7 +72,7 @@ fn label(point: &Point) -> String {
 fn words(point: &Point) -> String {
     let flag = match point.flag {
         "" => String::new(),
-        flag => format!("  [{flag}]"),
+        flag => format!(" [{flag}]"),
     };
     format!("{}: {}{flag}", point.state, point.meaning)
 }

@@ -50,7 +50,10 @@ impl Run for LimitVerb {
                 ));
             }
             let before = engine.undo_limits(&container)?;
-            print(&format!("{name}: back to {}\n", limit_words(&before)))?;
+            print(&match json {
+                true => json_line(&serde_json::json!({"container": name, "limits": before}))?,
+                false => format!("{name}: back to {}\n", limit_words(&before)),
+            })?;
             return Ok(0);
         }
         if self.soft {

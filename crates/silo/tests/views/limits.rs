@@ -177,6 +177,13 @@ fn a_preview_and_the_way_back() {
     assert!(all == 1 || set.is_empty() || set != "0", "{set}");
     let text = host.ok(&["limit", "box", "--undo"]);
     assert!(text.contains("back to memory 128MiB"), "{text}");
+    host.ok(&["limit", "box", "--pids-limit", "20"]);
+    let facts = json(&host, &["limit", "box", "--undo", "--format", "json"]);
+    assert_eq!(
+        facts["limits"]["memory"].as_u64(),
+        Some(128 * MIB),
+        "{facts}"
+    );
     assert_eq!(now(), (128 * MIB, -1, "max".to_owned()));
     host.fails(&["limit", "box", "--undo"], 1, "nothing to undo");
     host.fails(
