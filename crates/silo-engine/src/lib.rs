@@ -12,9 +12,11 @@ mod diff;
 mod doctor;
 mod events;
 mod exec;
+mod explain;
 mod filter;
 mod info;
 mod lifecycle;
+mod limit;
 mod logs;
 mod monitor;
 mod network;
@@ -27,8 +29,11 @@ mod rootfs;
 mod spec;
 mod stats;
 mod store;
+mod throttle;
 mod users;
 mod volumes;
+mod whois;
+mod why;
 
 use std::path::Path;
 
@@ -42,9 +47,11 @@ pub use create::Created;
 pub use diff::{Change, ChangeKind};
 pub use doctor::{Finding, Report};
 pub use events::{Event, EventOptions};
-pub use exec::{ExecSpec, ExecStreams, Session};
+pub use exec::{ExecRecord, ExecSpec, ExecStreams, Session};
+pub use explain::{Explanation, Point, Risk};
 pub use info::Info;
 pub use lifecycle::{Started, Streams, Update};
+pub use limit::{CpuPreview, MemoryPreview, PidsPreview, Preview};
 pub use logs::{LogLine, LogOptions};
 pub use parent::CgroupParent;
 pub use paths::{DEFAULT_ROOT, DEFAULT_RUN, Paths};
@@ -53,7 +60,10 @@ pub use resources::overlay as overlay_resources;
 pub use silo_cgroup::Stats;
 pub use silo_runtime::ensure_sealed;
 pub use stats::{Sample, Sampler};
+pub use throttle::Throttling;
 pub use volumes::Volume;
+pub use whois::{Opener, Owner, PathOwner, PathPlace, PlaceKind, PortOwner, ProcessOwner, Role};
+pub use why::{Before, Cause, Grade, OomVictim, Removed, Verdict, Why};
 
 /// The engine: paths and stores, nothing that runs.
 pub struct Engine {

@@ -157,7 +157,7 @@ impl Engine {
         self.ask(container, &Request::Resize { rows, columns })
     }
 
-    fn ask(&self, container: &Container, request: &Request) -> Result<()> {
+    pub(crate) fn ask(&self, container: &Container, request: &Request) -> Result<()> {
         Connection::open(&self.paths, container)?.ask(request)
     }
 
@@ -174,8 +174,22 @@ impl Engine {
         signal: Option<Signal>,
         timeout: Option<i64>,
     ) -> Result<()> {
-        self.end(container, &Request::Stop { signal, timeout })
-            .map(drop)
+        self.stop_or_restart(container, signal, timeout, false)
+    }
+
+    fn stop_or_restart(
+        &self,
+        container: &Container,
+        signal: Option<Signal>,
+        timeout: Option<i64>,
+        restart: bool,
+    ) -> Result<()> {
+        let request = Request::Stop {
+            signal,
+            timeout,
+            restart,
+        };
+        self.end(container, &request).map(drop)
     }
 
     /// Sends a request that ends the container and waits for its end.
@@ -222,7 +236,7 @@ impl Engine {
         signal: Option<Signal>,
         timeout: Option<i64>,
     ) -> Result<()> {
-        self.stop(container, signal, timeout)?;
+        self.stop_or_restart(container, signal, timeout, true)?;
         let stopped = self.container(container.id())?;
         self.start(&stopped, None).map(drop)
     }
@@ -246,6 +260,7 @@ impl Engine {
         }
         self.change(container, |state| {
             if let Some(asked) = &update.resources {
+                monitor::remember(&mut state.limits_before, container.resources().clone());
                 state.resources = Some(resources::overlay(container.resources(), asked));
             }
             state.restart = update.restart.or(state.restart);
@@ -275,7 +290,7 @@ impl Engine {
     }
 
     /// Changes the state of a container that has no monitor.
-    fn change(
+    pub(crate) fn change(
         &self,
         container: &Container,
         change: impl FnOnce(&mut ContainerState) -> Result<()>,

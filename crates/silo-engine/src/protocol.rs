@@ -42,6 +42,8 @@ pub enum Request {
     Stop {
         signal: Option<Signal>,
         timeout: Option<i64>,
+        /// It is to be started again: for the record only.
+        restart: bool,
     },
     /// Kill and do not start again; answered when everything is freed.
     End,
@@ -52,6 +54,8 @@ pub enum Request {
         resources: Option<Box<Resources>>,
         restart: Option<RestartPolicy>,
     },
+    /// The limits before the last update again.
+    UndoUpdate,
     #[serde(rename_all = "camelCase")]
     Rename {
         name: String,
@@ -209,6 +213,7 @@ mod tests {
         let ask = Request::Stop {
             signal: Some(Signal::TERM),
             timeout: Some(-1),
+            restart: false,
         };
         let wire = packet_json(b'Q', &ask);
         assert_eq!(parse_client(&wire).unwrap(), FromClient::Request(ask));

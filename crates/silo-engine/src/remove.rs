@@ -6,7 +6,7 @@
 //! namespace only and goes with its last process.
 
 use silo_cgroup::{Cgroup, CgroupPath, Layout};
-use silo_types::{ContainerConfig, ContainerState, Error, ProcessId, Result, Status};
+use silo_types::{ContainerConfig, ContainerState, Error, Lost, ProcessId, Result, Status};
 
 use crate::{
     Engine,
@@ -84,7 +84,12 @@ impl Engine {
         };
         self.finish_end(container)?;
         freed.disk_bytes = self.written_bytes(container.id());
-        self.delete(&locked, &container.config, &container.state, volumes)?;
+        // Its monitor has written the end meanwhile.
+        let state = store::read_state(&self.paths, container.id())
+            .ok()
+            .flatten();
+        let state = state.as_ref().unwrap_or(&container.state);
+        self.delete(&locked, &container.config, state, volumes)?;
         Ok(freed)
     }
 
@@ -133,7 +138,7 @@ impl Engine {
         };
         store::set_aside(&self.paths, locked, &aside)?;
         store::release_name(&self.paths, &state.name, &config.id)?;
-        self.record(Event::of_container(config, &state.name, "destroy"));
+        self.record(self.removal(config, state));
         Ok(aside)
     }
 
@@ -194,13 +199,19 @@ impl Engine {
         }
         state.status = Status::Exited;
         state.main = None;
-        state.monitor = None;
         state.ip.clear();
         state.exit_code = 137;
         state.finished = now();
+        let lost = crate::why::lost(&state);
+        let how = match lost {
+            Lost::Machine => "the machine was restarted while it ran",
+            Lost::Monitor | Lost::MonitorOutOfMemory => "its monitor was killed",
+        };
+        state.last.lost = Some(lost);
+        state.monitor = None;
         state.error = match errors.first() {
-            None => "its monitor was killed: the container was ended and freed".to_owned(),
-            Some(error) => format!("its monitor was killed; not all could be freed: {error}"),
+            None => format!("{how}: the container was ended and freed"),
+            Some(error) => format!("{how}; not all could be freed: {error}"),
         };
         self.record(Event::of_container(config, &state.name, "die").with("exitCode", 137));
         if config.life.auto_remove {

@@ -33,6 +33,13 @@ pub fn limits(resources: &Resources, numbers: DeviceNumbers<'_>) -> Result<Linux
     linux.set_memory(memory(resources));
     linux.set_cpu(cpu(resources));
     linux.set_block_io(block_io(resources, numbers)?);
+    if let Some(bytes) = resources.memory_high {
+        let value = match bytes {
+            ..0 => "max".to_owned(),
+            bytes => bytes.to_string(),
+        };
+        linux.set_unified(Some([("memory.high".to_owned(), value)].into()));
+    }
     if let Some(limit) = resources.pids_limit {
         let mut pids = LinuxPids::default();
         // 0 is "unlimited" for Docker, "none at all" for the kernel.
@@ -62,6 +69,7 @@ fn cpu(resources: &Resources) -> Option<LinuxCpu> {
     cpu.set_shares(resources.cpu_shares);
     cpu.set_quota(resources.cpu_quota);
     cpu.set_period(resources.cpu_period);
+    cpu.set_burst(resources.cpu_burst);
     if let Some(billionths) = resources.nano_cpus {
         cpu.set_period(Some(PERIOD));
         cpu.set_quota(Some(billionths / 10_000));
@@ -104,11 +112,13 @@ pub fn overlay(before: &Resources, asked: &Resources) -> Resources {
     after.memory = asked.memory.or(before.memory);
     after.memory_swap = asked.memory_swap.or(before.memory_swap);
     after.memory_reservation = asked.memory_reservation.or(before.memory_reservation);
+    after.memory_high = asked.memory_high.or(before.memory_high);
     after.memory_swappiness = asked.memory_swappiness.or(before.memory_swappiness);
     after.nano_cpus = asked.nano_cpus.or(before.nano_cpus);
     after.cpu_shares = asked.cpu_shares.or(before.cpu_shares);
     after.cpu_quota = asked.cpu_quota.or(before.cpu_quota);
     after.cpu_period = asked.cpu_period.or(before.cpu_period);
+    after.cpu_burst = asked.cpu_burst.or(before.cpu_burst);
     if asked.cpu_quota.is_some() || asked.cpu_period.is_some() {
         after.nano_cpus = asked.nano_cpus;
     } else if asked.nano_cpus.is_some() {
@@ -119,6 +129,44 @@ pub fn overlay(before: &Resources, asked: &Resources) -> Resources {
     after.pids_limit = asked.pids_limit.or(before.pids_limit);
     after.blkio_weight = asked.blkio_weight.or(before.blkio_weight);
     after
+}
+
+/// Of a set of CPUs or memory nodes: all that the group above has.
+pub(crate) const ALL: &str = "all";
+
+/// What has to be asked for to get from the limits that hold now to those before: where there was none, the kernel's word for
+/// none, since what is not asked for stays.
+pub(crate) fn way_back(now: &Resources, before: &Resources) -> Resources {
+    fn back<T: Copy + PartialEq>(now: Option<T>, before: Option<T>, none: T) -> Option<T> {
+        (now != before).then(|| before.unwrap_or(none))
+    }
+    let set = |now: &String, before: &String| match (now == before, before.as_str()) {
+        (true, _) => String::new(),
+        (false, "") => ALL.to_owned(),
+        (false, list) => list.to_owned(),
+    };
+    let mut asked = Resources {
+        memory: back(now.memory, before.memory, -1),
+        memory_swap: back(now.memory_swap, before.memory_swap, -1),
+        memory_reservation: back(now.memory_reservation, before.memory_reservation, -1),
+        memory_high: back(now.memory_high, before.memory_high, -1),
+        cpu_shares: back(now.cpu_shares, before.cpu_shares, 1024),
+        cpu_burst: back(now.cpu_burst, before.cpu_burst, 0),
+        cpuset_cpus: set(&now.cpuset_cpus, &before.cpuset_cpus),
+        cpuset_mems: set(&now.cpuset_mems, &before.cpuset_mems),
+        pids_limit: back(now.pids_limit, before.pids_limit, -1),
+        blkio_weight: back(now.blkio_weight, before.blkio_weight, 100),
+        ..Resources::default()
+    };
+    let of_time = |r: &Resources| (r.nano_cpus, r.cpu_quota, r.cpu_period);
+    if of_time(now) != of_time(before) {
+        asked.nano_cpus = before.nano_cpus;
+        if before.nano_cpus.is_none() {
+            asked.cpu_quota = before.cpu_quota.or(Some(-1));
+            asked.cpu_period = before.cpu_period.or(Some(PERIOD));
+        }
+    }
+    asked
 }
 
 /// Every device of the host, for a privileged container: walked below /dev, terminals and shared memory left out.
@@ -247,6 +295,31 @@ mod tests {
         assert_eq!((cpu.quota(), cpu.period()), (Some(150_000), Some(100_000)));
         assert_eq!(linux.memory().as_ref().unwrap().limit(), Some(64 << 20));
         assert_eq!(linux.pids().as_ref().unwrap().limit(), -1);
+    }
+
+    #[test]
+    fn the_way_back_names_what_was_not_set() {
+        let before = Resources {
+            memory: Some(64 << 20),
+            cpuset_cpus: "0".to_owned(),
+            ..Resources::default()
+        };
+        let asked = Resources {
+            memory: Some(128 << 20),
+            nano_cpus: Some(500_000_000),
+            pids_limit: Some(10),
+            cpuset_mems: "0".to_owned(),
+            ..Resources::default()
+        };
+        let now = overlay(&before, &asked);
+        let back = way_back(&now, &before);
+        assert_eq!((back.memory, back.pids_limit), (Some(64 << 20), Some(-1)));
+        assert_eq!((back.cpu_quota, back.cpu_period), (Some(-1), Some(100_000)));
+        assert_eq!(
+            (back.cpuset_cpus.as_str(), back.cpuset_mems.as_str()),
+            ("", ALL)
+        );
+        assert_eq!(way_back(&before, &before), Resources::default());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod cpu;
+mod faultlog;
 mod host;
 mod identity;
 mod memory;
@@ -13,6 +14,7 @@ mod oomlog;
 mod proc;
 mod process;
 pub mod ps;
+mod sockets;
 mod stat;
 mod status;
 mod text;
@@ -29,6 +31,7 @@ pub use memory::{Rollup, Statm};
 pub use oomlog::{Constraint, KernelLog, OomKill, OomParser};
 pub use proc::Proc;
 pub use process::{Process, Want};
+pub use sockets::{FileId, Held, Listener};
 pub use stat::Stat;
 pub use status::ProcStatus;
 pub use text::printable;
@@ -36,4 +39,4 @@ pub use top::{ExecNote, TopFacts, TopInputs, TopProcess, TopTotals, TopView};
 pub use top_text::Style;
 pub use tree::{Placed, forest};
 pub use users::Names;
-pub use whois::{CgroupPath, Namespace, Whois, containers_in, parse_cgroups};
+pub use whois::{CgroupPath, Namespace, Rights, Whois, containers_in, parse_cgroups};

@@ -116,7 +116,7 @@ impl OomParser {
 }
 
 /// `level,sequence,microseconds,flags;message\n KEY=value…` → (microseconds, message).
-fn split_record(record: &[u8]) -> Option<(u64, &[u8])> {
+pub(crate) fn split_record(record: &[u8]) -> Option<(u64, &[u8])> {
     let semicolon = record.iter().position(|b| *b == b';')?;
     let (head, message) = (&record[..semicolon], &record[semicolon + 1..]);
     let time_us = number(head.split(|b| *b == b',').nth(2)?)?;
@@ -227,11 +227,19 @@ impl KernelLog {
     /// lost, and reading goes on with the oldest left. For poll(2) use the descriptor ([`std::os::fd::AsFd`]).
     pub fn read_new(&mut self) -> Result<Vec<OomKill>> {
         let mut kills = Vec::new();
+        let mut parser = std::mem::take(&mut self.parser);
+        let read = self.each_new(|record| kills.extend(parser.record(record)));
+        self.parser = parser;
+        read.map(|()| kills)
+    }
+
+    /// Hands on each record that was added since the last call.
+    pub(crate) fn each_new(&mut self, mut take: impl FnMut(&[u8])) -> Result<()> {
         let mut record = [0u8; RECORD_CAP];
         loop {
             match rustix::io::read(&self.file, &mut record) {
-                Ok(0) | Err(Errno::AGAIN) => return Ok(kills),
-                Ok(length) => kills.extend(self.parser.record(&record[..length])),
+                Ok(0) | Err(Errno::AGAIN) => return Ok(()),
+                Ok(length) => take(&record[..length]),
                 Err(Errno::PIPE | Errno::INTR) => {}
                 Err(errno) => {
                     return Err(io::Error::from(errno)).doing("read the kernel's log /dev/kmsg");

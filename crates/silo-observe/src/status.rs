@@ -28,6 +28,8 @@ pub struct ProcStatus {
     pub no_new_privs: bool,
     /// Effective capabilities, bit n is capability n.
     pub cap_eff: u64,
+    /// Those that a program inside may at most get.
+    pub cap_bnd: u64,
 }
 
 impl ProcStatus {
@@ -59,6 +61,7 @@ impl ProcStatus {
             b"Seccomp" => self.seccomp = number(value).unwrap_or(0),
             b"NoNewPrivs" => self.no_new_privs = number(value) == Some(1),
             b"CapEff" => self.cap_eff = hex(value),
+            b"CapBnd" => self.cap_bnd = hex(value),
             _ => {}
         }
     }

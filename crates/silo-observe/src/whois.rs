@@ -72,7 +72,36 @@ pub struct Whois {
     pub namespaces: Vec<Namespace>,
 }
 
+/// What a process may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rights {
+    /// Effective user as the host numbers it.
+    pub uid: u32,
+    /// Capabilities that it, or a program that it starts, may at most get; bit n is capability n.
+    pub bounding: u64,
+    /// 0 off, 1 strict, 2 filter.
+    pub seccomp: u8,
+    pub no_new_privileges: bool,
+}
+
 impl Proc {
+    /// The rights of a process.
+    pub fn rights(&self, pid: i32) -> Result<Rights> {
+        let mut buffer = Vec::new();
+        self.process(pid)
+            .and_then(|process| process.read(c"status", &mut buffer))
+            .map_err(io::Error::from)
+            .doing_with(|| format!("read the rights of process {pid}"))?;
+        let status = crate::ProcStatus::parse(&buffer);
+        Ok(Rights {
+            uid: status.uid[1],
+            bounding: status.cap_bnd,
+            seccomp: status.seccomp,
+            no_new_privileges: status.no_new_privs,
+        })
+    }
+
     /// The facts about a process; `parent` is the control group below which Silo puts containers, `/silo` for instance.
     /// [`silo_types::Kind::NotFound`] when there is no such process.
     pub fn whois(&self, pid: i32, parent: &str) -> Result<Whois> {

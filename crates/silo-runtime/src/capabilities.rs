@@ -99,6 +99,11 @@ impl CapSet {
         Ok(CapSet(sets.permitted.bits()) & CapSet::ALL)
     }
 
+    /// From a mask of the kernel's: bit n is capability n.
+    pub fn from_bits(bits: u64) -> CapSet {
+        CapSet(bits) & CapSet::ALL
+    }
+
     /// The set of one.
     pub fn one(capability: Capability) -> CapSet {
         CapSet(1 << number(capability))

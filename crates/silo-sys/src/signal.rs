@@ -31,12 +31,20 @@ impl SignalFd {
 
     /// The next pending signal's number, if any.
     pub fn read(&self) -> Option<i32> {
+        self.read_with_sender().map(|(signal, ..)| signal)
+    }
+
+    /// The next pending signal with its sender: (number, pid, user). Zero where the kernel sent it.
+    pub fn read_with_sender(&self) -> Option<(i32, i32, u32)> {
         let mut info = mem::MaybeUninit::<libc::signalfd_siginfo>::uninit();
         let size = mem::size_of::<libc::signalfd_siginfo>();
         // SAFETY: the buffer has the size given; it is read only when the kernel filled all of it.
         unsafe {
             let got = libc::read(self.0.as_raw_fd(), info.as_mut_ptr().cast(), size);
-            (got == size as isize).then(|| info.assume_init().ssi_signo as i32)
+            (got == size as isize).then(|| {
+                let info = info.assume_init();
+                (info.ssi_signo as i32, info.ssi_pid as i32, info.ssi_uid)
+            })
         }
     }
 }

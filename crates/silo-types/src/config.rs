@@ -232,6 +232,8 @@ pub struct Resources {
     pub memory_swap: Option<i64>,
     /// `--memory-reservation`, bytes.
     pub memory_reservation: Option<i64>,
+    /// Bytes above which processes are slowed and their memory reclaimed, but nothing is killed: `limit --soft`. Groups v2 only.
+    pub memory_high: Option<i64>,
     /// `--memory-swappiness`, 0 to 100.
     pub memory_swappiness: Option<u64>,
     pub oom_kill_disable: bool,
@@ -242,6 +244,8 @@ pub struct Resources {
     pub cpu_quota: Option<i64>,
     /// Microseconds.
     pub cpu_period: Option<u64>,
+    /// `--cpu-burst`: microseconds above the quota that may be saved in quiet periods and spent later.
+    pub cpu_burst: Option<u64>,
     /// `0-3,5`; empty: all.
     pub cpuset_cpus: String,
     pub cpuset_mems: String,

@@ -6,6 +6,7 @@
 mod config;
 mod error;
 mod id;
+mod last;
 pub mod parse;
 mod reference;
 mod signal;
@@ -15,7 +16,8 @@ mod state;
 pub use config::*;
 pub use error::{Doing, Error, Kind, Result};
 pub use id::{ContainerId, check_name, generate_name};
+pub use last::{Asked, Handling, Ignored, LastRun, Lost, PastRun, Who};
 pub use reference::ImageRef;
 pub use signal::Signal;
 pub use size::ByteSize;
-pub use state::{ContainerState, ProcessId, Status, Victim};
+pub use state::{Candidate, ContainerState, OomScope, ProcessId, Status, Victim};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Resources, RestartPolicy};
+use crate::{LastRun, PastRun, Resources, RestartPolicy};
 
 /// The mutable half of a container.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -37,6 +37,12 @@ pub struct ContainerState {
     pub cgroup: String,
     /// IPv4 address on the bridge while it runs; empty: none.
     pub ip: String,
+    /// How the last run began and ended, in facts.
+    pub last: LastRun,
+    /// The run before it.
+    pub earlier: Option<PastRun>,
+    /// Limits before each change, the newest 8 last: what `limit --undo` goes back to.
+    pub limits_before: Vec<Resources>,
 }
 
 /// Docker's container states.
@@ -98,4 +104,39 @@ pub struct Victim {
     pub anon_bytes: u64,
     /// The limit that was hit, bytes; 0: the host ran out, not the container.
     pub limit_bytes: u64,
+    /// Whose limit that was.
+    pub scope: OomScope,
+    /// Control group with that limit; empty: not known.
+    pub group: String,
+    /// The kernel's counter of kills in the container's control group after this one.
+    pub kills: u64,
+    /// What the machine still had to give at that time, bytes.
+    pub host_available_bytes: u64,
+    /// Who would have been chosen next.
+    pub next: Option<Candidate>,
+}
+
+/// Where memory ran out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OomScope {
+    /// The kernel's log did not say.
+    #[default]
+    Unknown,
+    /// At the container's own limit.
+    Own,
+    /// At the limit of a control group above it.
+    Above,
+    /// In the whole machine.
+    Machine,
+}
+
+/// A process that lived on, with the kernel's highest score for being killed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Candidate {
+    pub host_pid: i32,
+    pub pid: i32,
+    pub command: String,
+    pub rss_bytes: u64,
 }

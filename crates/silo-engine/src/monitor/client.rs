@@ -30,6 +30,12 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// The process on the other end, and its user, when it connected: SO_PEERCRED, unix(7).
+    pub(crate) fn peer(&self) -> Option<(i32, u32)> {
+        let peer = rustix::net::sockopt::socket_peercred(&self.socket).ok()?;
+        Some((peer.pid.as_raw_nonzero().get(), peer.uid.as_raw()))
+    }
+
     pub(crate) fn new(socket: OwnedFd) -> Client {
         Client {
             socket,

@@ -33,6 +33,7 @@ impl Monitor<'_> {
             (None, signal) => 128 + signal.unwrap_or(9),
         };
         let process = main.process;
+        self.note_end(&status);
         self.oom.looks_left = 1;
         self.oom_look();
         self.drain();
@@ -157,6 +158,7 @@ impl Monitor<'_> {
     /// The program could not be started: the container stays as created, with the error, unless it removes itself.
     pub(super) fn fail_start(mut self, error: Error) {
         let _ = std::fs::remove_file(self.engine.paths.socket(&self.config.id));
+        self.note_failed();
         self.state.error = error.to_string();
         self.state.exit_code = i32::from(error.kind().exit_code());
         self.state.status = if self.state.started == 0 {

@@ -11,8 +11,10 @@
 //!                     └ end:   teardown, state, restart or removal
 //! ```
 
+mod cause;
 mod client;
 mod end;
+mod limits;
 mod log;
 mod oom;
 mod requests;
@@ -30,8 +32,11 @@ use silo_types::{ContainerConfig, ContainerState, Doing, Error, ProcessId, Resul
 
 use crate::{Engine, protocol, store::Locked};
 
+pub(crate) use cause::boot_id;
 pub(crate) use client::Client;
+pub(crate) use limits::{nothing_to_undo, remember};
 pub(crate) use run::Monitor;
+pub(crate) use start::{cgroup_view, limit_swap};
 
 /// What a monitor starts with.
 pub(crate) struct Setup {

@@ -7,15 +7,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use silo_cgroup::OomEvent;
-use silo_observe::{KernelLog, OomKill, ProcStatus};
-use silo_types::{ByteSize, ProcessId, Victim};
+use silo_cgroup::{Cgroup, CgroupPath, OomEvent};
+use silo_observe::{Constraint, KernelLog, OomKill, Proc, ProcStatus, Want};
+use silo_types::{ByteSize, Candidate, OomScope, ProcessId, Victim};
 
 use super::run::Monitor;
 use crate::{create::now, events::Event, protocol};
 
 /// Victims kept in the state.
 const MOST_VICTIMS: usize = 32;
+
+/// Processes that are looked at for who would have been next.
+const MOST_CANDIDATES: usize = 256;
 
 /// How often, and at what distance, the counters are looked at after a notice.
 const LOOKS: u32 = 40;
@@ -112,14 +115,6 @@ impl Monitor<'_> {
     }
 
     fn record_victims(&mut self, count: usize) {
-        let limit = self
-            .state
-            .resources
-            .as_ref()
-            .unwrap_or(&self.config.resources)
-            .memory
-            .and_then(|limit| u64::try_from(limit).ok())
-            .unwrap_or(0);
         let known: Vec<i32> = self
             .state
             .victims
@@ -133,30 +128,85 @@ impl Monitor<'_> {
         let mut victims: Vec<Victim> = named
             .into_iter()
             .skip(skip)
-            .map(|kill| Victim {
-                time: now(),
-                host_pid: kill.pid,
-                pid: self.oom.pids.get(&kill.pid).copied().unwrap_or(0),
-                command: kill.command,
-                anon_bytes: kill.anon_bytes,
-                limit_bytes: limit,
-            })
+            .map(|kill| self.victim(kill))
             .collect();
         // The kernel's log may be closed to us or have run over: the counter still says that it happened.
         while victims.len() < count {
             victims.push(Victim {
                 time: now(),
-                limit_bytes: limit,
+                limit_bytes: self.own_limit(),
                 ..Victim::default()
             });
         }
-        for victim in victims {
+        let available = Proc::host().and_then(|proc| proc.meminfo());
+        let next = self.next_candidate(&victims);
+        for mut victim in victims {
+            victim.kills = self.oom.seen;
+            victim.host_available_bytes = available.as_ref().map_or(0, |memory| memory.available);
+            victim.next.clone_from(&next);
             self.tell_victim(&victim);
             self.state.victims.push(victim);
         }
         let surplus = self.state.victims.len().saturating_sub(MOST_VICTIMS);
         self.state.victims.drain(..surplus);
         let _ = self.locked.write_state(&self.state);
+    }
+
+    fn own_limit(&self) -> u64 {
+        let resources = self.state.resources.as_ref();
+        let limit = resources.unwrap_or(&self.config.resources).memory;
+        limit
+            .and_then(|bytes| u64::try_from(bytes).ok())
+            .unwrap_or(0)
+    }
+
+    fn victim(&self, kill: OomKill) -> Victim {
+        let scope = scope(&kill, &self.state.cgroup);
+        let limit_bytes = match scope {
+            OomScope::Machine => 0,
+            OomScope::Above => self.limit_of(&kill.memcg).unwrap_or(0),
+            OomScope::Own | OomScope::Unknown => self.own_limit(),
+        };
+        Victim {
+            time: now(),
+            host_pid: kill.pid,
+            pid: self.oom.pids.get(&kill.pid).copied().unwrap_or(0),
+            command: kill.command,
+            anon_bytes: kill.anon_bytes,
+            limit_bytes,
+            scope,
+            group: kill.memcg,
+            ..Victim::default()
+        }
+    }
+
+    /// The memory limit of a group above the container.
+    fn limit_of(&self, group: &str) -> Option<u64> {
+        let layout = self.main.as_ref()?.cgroup.layout();
+        let group = Cgroup::at(layout, &CgroupPath::new(group).ok()?);
+        group.stats().ok()?.memory?.limit
+    }
+
+    /// Who of those that lived on has the kernel's highest score.
+    fn next_candidate(&self, victims: &[Victim]) -> Option<Candidate> {
+        let mut pids = self.main.as_ref()?.cgroup.procs(false).ok()?;
+        pids.retain(|pid| victims.iter().all(|victim| victim.host_pid != *pid));
+        pids.truncate(MOST_CANDIDATES);
+        let want = Want {
+            status: true,
+            oom_score: true,
+            ..Want::default()
+        };
+        let living = Proc::host().ok()?.collect(&pids, want).into_iter();
+        let next = living
+            .filter(|process| !process.is_zombie() && process.rss > 0)
+            .max_by_key(|process| (process.oom_score, process.rss))?;
+        Some(Candidate {
+            host_pid: next.host_pid,
+            pid: next.innermost_pid(),
+            rss_bytes: next.rss,
+            command: next.comm,
+        })
     }
 
     fn tell_victim(&mut self, victim: &Victim) {
@@ -184,6 +234,22 @@ impl Monitor<'_> {
     }
 }
 
+/// Whose limit it was, by the kernel's own words.
+fn scope(kill: &OomKill, own: &str) -> OomScope {
+    match kill.constraint {
+        Constraint::Host | Constraint::Cpuset | Constraint::MemoryPolicy => OomScope::Machine,
+        Constraint::Unknown => OomScope::Unknown,
+        Constraint::Memcg if kill.memcg.is_empty() => OomScope::Unknown,
+        Constraint::Memcg => {
+            let inside = kill.memcg.strip_prefix(own);
+            match inside.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+                true => OomScope::Own,
+                false => OomScope::Above,
+            }
+        }
+    }
+}
+
 /// One line for an attached terminal.
 fn notice(victim: &Victim, name: &str) -> String {
     let who = match (victim.pid, victim.host_pid, victim.command.as_str()) {
@@ -191,11 +257,24 @@ fn notice(victim: &Victim, name: &str) -> String {
         (0, host, command) => format!("host pid {host} ({command})"),
         (pid, _, command) => format!("pid {pid} ({command})"),
     };
-    let why = match victim.limit_bytes {
-        0 => "the machine ran out of memory".to_owned(),
-        limit => format!("memory limit {} reached", ByteSize(limit)),
+    let why = match (victim.scope, victim.limit_bytes) {
+        (OomScope::Machine, _) | (OomScope::Unknown, 0) => {
+            "the machine ran out of memory".to_owned()
+        }
+        (OomScope::Above, 0) => format!("memory limit of {} reached", victim.group),
+        (OomScope::Above, limit) => {
+            format!(
+                "memory limit {} of {} reached",
+                ByteSize(limit),
+                victim.group
+            )
+        }
+        (OomScope::Own, 0) => "memory limit reached".to_owned(),
+        (OomScope::Own | OomScope::Unknown, limit) => {
+            format!("memory limit {} reached", ByteSize(limit))
+        }
     };
-    format!("silo: {who} was killed: {why}; see 'silo inspect {name}'")
+    format!("silo: {who} was killed: {why}; see 'silo why {name}'")
 }
 
 #[cfg(test)]
@@ -213,7 +292,37 @@ mod tests {
         };
         assert_eq!(
             notice(&victim, "hungry"),
-            "silo: pid 7 (saturate-mem) was killed: memory limit 512MiB reached; see 'silo inspect hungry'"
+            "silo: pid 7 (saturate-mem) was killed: memory limit 512MiB reached; see 'silo why hungry'"
         );
+        let above = Victim {
+            scope: OomScope::Above,
+            group: "/batch".into(),
+            ..victim
+        };
+        let said = notice(&above, "hungry");
+        assert!(
+            said.contains("memory limit 512MiB of /batch reached"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn whose_limit_it_was() {
+        let kill = |constraint, memcg: &str| OomKill {
+            constraint,
+            memcg: memcg.to_owned(),
+            ..OomKill::default()
+        };
+        for (kill, expected) in [
+            (kill(Constraint::Memcg, "/silo/a"), OomScope::Own),
+            (kill(Constraint::Memcg, "/silo/a/inner"), OomScope::Own),
+            (kill(Constraint::Memcg, "/silo"), OomScope::Above),
+            (kill(Constraint::Memcg, "/silo/ab"), OomScope::Above),
+            (kill(Constraint::Memcg, ""), OomScope::Unknown),
+            (kill(Constraint::Host, ""), OomScope::Machine),
+            (kill(Constraint::Unknown, ""), OomScope::Unknown),
+        ] {
+            assert_eq!(scope(&kill, "/silo/a"), expected, "{kill:?}");
+        }
     }
 }

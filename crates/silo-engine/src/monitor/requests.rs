@@ -6,13 +6,13 @@ use std::{
 };
 
 use rustix::event::PollFlags;
-use silo_types::{Error, Kind, Resources, Result, Signal, Status};
+use silo_types::{Error, Kind, Result, Signal, Status};
 
 use super::run::Monitor;
 use crate::{
     events::Event,
     protocol::{self, CHUNK, FromClient, Reply, Request},
-    resources, store,
+    store,
 };
 
 impl Monitor<'_> {
@@ -69,8 +69,17 @@ impl Monitor<'_> {
                 Ok(())
             }
             Request::Resize { rows, columns } => self.resize(*rows, *columns),
-            Request::Kill { signal } => self.kill(*signal),
-            Request::Stop { signal, timeout } => {
+            Request::Kill { signal } => {
+                self.note_asked(index, "kill", Some(*signal), None);
+                self.kill(*signal)
+            }
+            Request::Stop {
+                signal,
+                timeout,
+                restart,
+            } => {
+                let what = if *restart { "restart" } else { "stop" };
+                self.note_asked(index, what, *signal, *timeout);
                 self.clients[index].waits_for_exit = true;
                 self.ends = true;
                 self.state.stopped_by_user = true;
@@ -78,6 +87,7 @@ impl Monitor<'_> {
                 return;
             }
             Request::End => {
+                self.note_asked(index, "rm", Some(Signal::KILL), None);
                 self.clients[index].waits_for_exit = true;
                 self.ends = true;
                 self.state.stopped_by_user = true;
@@ -94,6 +104,10 @@ impl Monitor<'_> {
                 if done.is_ok() && restart.is_some() {
                     self.state.restart = *restart;
                 }
+                done.and_then(|()| self.locked.write_state(&self.state))
+            }
+            Request::UndoUpdate => {
+                let done = self.undo_update();
                 done.and_then(|()| self.locked.write_state(&self.state))
             }
             Request::Rename { name } => self.rename(name),
@@ -159,6 +173,7 @@ impl Monitor<'_> {
             let _ = self.pause(false);
         }
         self.signal_main(signal);
+        self.stop_sent = Some((signal, Instant::now()));
         self.kill_at = u64::try_from(seconds)
             .ok()
             .and_then(|s| Instant::now().checked_add(Duration::from_secs(s)));
@@ -191,26 +206,6 @@ impl Monitor<'_> {
         self.engine
             .record(Event::of_container(&self.config, &self.state.name, action));
         self.locked.write_state(&self.state)
-    }
-
-    fn update(&mut self, asked: &Resources) -> Result<()> {
-        let before = self
-            .state
-            .resources
-            .as_ref()
-            .unwrap_or(&self.config.resources);
-        let after = resources::overlay(before, asked);
-        if let Some(main) = &self.main {
-            let limits = resources::limits(asked, &resources::block_device)?;
-            main.cgroup.update(&limits)?;
-        }
-        self.state.resources = Some(after);
-        self.engine.record(Event::of_container(
-            &self.config,
-            &self.state.name,
-            "update",
-        ));
-        Ok(())
     }
 
     fn rename(&mut self, name: &str) -> Result<()> {

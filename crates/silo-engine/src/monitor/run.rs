@@ -45,6 +45,8 @@ pub(crate) struct Monitor<'a> {
     pub(super) size: (u16, u16),
     /// When a stop gives way to KILL.
     pub(super) kill_at: Option<Instant>,
+    /// The signal that a stop began with, and when.
+    pub(super) stop_sent: Option<(silo_types::Signal, Instant)>,
     pub(super) restart_at: Option<Instant>,
     pub(super) restart_delay: Duration,
     /// The end was asked for with everything freed: `rm -f`.
@@ -100,6 +102,7 @@ impl<'a> Monitor<'a> {
             input_ends: false,
             size: attach.map_or((0, 0), |a: Attach| a.size),
             kill_at: None,
+            stop_sent: None,
             restart_at: None,
             restart_delay: Duration::from_millis(100),
             thorough: false,
@@ -150,6 +153,7 @@ impl<'a> Monitor<'a> {
         self.state.status = Status::Running;
         self.state.main = Some(main.process);
         self.state.monitor = Some(super::process_id(own)?);
+        self.note_begin(main.process.pid);
         self.state.started = now();
         self.state.error.clear();
         self.state.oom_killed = false;
@@ -275,6 +279,7 @@ impl<'a> Monitor<'a> {
         let now = Instant::now();
         if self.kill_at.is_some_and(|at| at <= now) {
             self.kill_at = None;
+            self.note_ignored();
             self.signal_main(silo_types::Signal::KILL);
         }
         if self.oom.look_at.is_some_and(|at| at <= now) {
@@ -283,6 +288,7 @@ impl<'a> Monitor<'a> {
         if self.restart_at.is_some_and(|at| at <= now) {
             self.restart_at = None;
             if let Err(error) = self.start(&mut Clock::new()) {
+                self.note_failed();
                 self.state.error = error.to_string();
                 self.state.exit_code = i32::from(error.kind().exit_code());
                 self.after_end();
@@ -299,8 +305,9 @@ impl<'a> Monitor<'a> {
 
     /// TERM to the monitor stops its container in order.
     fn signalled(&mut self) {
-        while self.signals.read().is_some() {
+        while let Some((signal, pid, uid)) = self.signals.read_with_sender() {
             self.ends = true;
+            self.note_signalled(signal, pid, uid);
             self.begin_stop(None, None);
         }
     }

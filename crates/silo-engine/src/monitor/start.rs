@@ -224,7 +224,7 @@ fn complete_environment(config: &ContainerConfig, facts: &Facts) -> Option<Conta
 }
 
 /// Docker's rule where the host has swap: with a memory limit alone, as much swap again.
-fn limit_swap(limits: &mut oci_spec::runtime::LinuxResources) {
+pub(crate) fn limit_swap(limits: &mut oci_spec::runtime::LinuxResources) {
     let Some(memory) = limits.memory_mut() else {
         return;
     };

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::{HostFacts, Names, Process, Want, forest, tree::Placed};
 pub use columns::Column;
+pub use near::near;
 
 /// A column with the title that it gets.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -90,6 +90,16 @@ fn check_cpu(r: &Resources) -> Result<()> {
     if quota < -1 || (quota > 0 && quota < 1000) {
         return broken("CPU quota can not be less than 1ms (i.e. 1000)");
     }
+    let burst = r.cpu_burst.unwrap_or(0);
+    let most = match nano {
+        0 => u64::try_from(quota).unwrap_or(0),
+        nano => nano as u64 / 10_000,
+    };
+    if burst > 0 && burst > most {
+        return broken(
+            "the CPU burst can not be more than the CPU time of a period: --cpus times 100000, or --cpu-quota",
+        );
+    }
     Ok(())
 }
 

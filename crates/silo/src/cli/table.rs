@@ -52,6 +52,13 @@ pub static VERBS: &[Verb] = &[
     )
     .runs()
     .starts(),
+    Verb::new::<explain::ExplainVerb>(
+        Container,
+        &["explain"],
+        &["explain"],
+        "[OPTIONS] CONTAINER",
+        "Tell what isolates a container, the largest risk first",
+    ),
     Verb::new::<inspect::InspectContainer>(
         Container,
         &["inspect"],
@@ -65,6 +72,13 @@ pub static VERBS: &[Verb] = &[
         &["kill"],
         MANY,
         "Send a signal to containers",
+    ),
+    Verb::new::<limit::LimitVerb>(
+        Container,
+        &["limit"],
+        &["limit"],
+        "[OPTIONS] CONTAINER",
+        "Change the limits of a container, and tell first what that takes",
     ),
     Verb::new::<logs::Logs>(
         Container,
@@ -154,6 +168,13 @@ pub static VERBS: &[Verb] = &[
         MANY,
         "Ask containers to end, then kill them",
     ),
+    Verb::new::<throttle::ThrottleVerb>(
+        Container,
+        &["throttle"],
+        &["throttle"],
+        "[OPTIONS] CONTAINER",
+        "Tell what a container's CPU limit does, and what would help",
+    ),
     Verb::new::<top::Top>(
         Container,
         &["top"],
@@ -181,6 +202,20 @@ pub static VERBS: &[Verb] = &[
         &["wait"],
         "CONTAINER [CONTAINER...]",
         "Wait until containers end; print their exit codes",
+    ),
+    Verb::new::<whois::WhoisVerb>(
+        Container,
+        &["whois"],
+        &["whois"],
+        "[OPTIONS] PID|:PORT|PATH",
+        "Tell which container a process, a port or a path of the host belongs to",
+    ),
+    Verb::new::<why::WhyVerb>(
+        Container,
+        &["why"],
+        &["why"],
+        "[OPTIONS] CONTAINER",
+        "Tell what a container ended of, and how sure that is",
     ),
     Verb::new::<image_history::History>(
         Image,

@@ -346,6 +346,7 @@ pub fn limits(flags: &LimitFlags) -> Result<Resources> {
             None => None,
         }
         .filter(|period| *period != 0),
+        cpu_burst: flags.cpu_burst,
         cpuset_cpus: list("cpuset-cpus", "CPUs", &flags.cpuset_cpus, host::cpu_numbers)?,
         cpuset_mems: list("cpuset-mems", "memory nodes", &flags.cpuset_mems, || {
             Ok(host::memory_nodes())

@@ -233,6 +233,9 @@ pub struct LimitFlags {
     /// Period of the CPU quota, in microseconds
     #[arg(long, value_name = "MICROSECONDS")]
     pub cpu_period: Option<i64>,
+    /// CPU time that may be saved for later peaks, in microseconds
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub cpu_burst: Option<u64>,
     /// CPUs to run on, such as 0-2,5
     #[arg(
         long,

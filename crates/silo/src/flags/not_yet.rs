@@ -12,7 +12,7 @@ const WINDOWS: &str = "it is for Windows containers";
 const NETWORKS: &str = "networks of your own are not available yet";
 const REAL_TIME: &str = "real-time scheduling limits are not available";
 
-const FLAGS: [Flag; 36] = [
+const FLAGS: [Flag; 35] = [
     ("publish", Some('p'), true, PORTS),
     ("publish-all", Some('P'), false, PORTS),
     ("expose", None, true, PORTS),
@@ -82,8 +82,12 @@ const FLAGS: [Flag; 36] = [
     ),
     ("secret", None, true, "secrets are not available yet"),
     ("time", None, true, "time namespaces are not available yet"),
-    ("memory-high", None, true, "use --memory-reservation"),
-    ("cpu-burst", None, true, "CPU bursts are not available yet"),
+    (
+        "memory-high",
+        None,
+        true,
+        "use 'silo limit --soft' on it when it runs",
+    ),
 ];
 
 /// The first of them that was typed.

@@ -22,6 +22,26 @@ pub fn duration(length: Duration) -> String {
     }
 }
 
+/// `0.4 s`, `14 s`, `3 min`, `2 h`, `5 d`: for lines that must stay short.
+pub fn short_span(length: Duration) -> String {
+    let seconds = length.as_secs();
+    match seconds {
+        0..10 => format!("{:.1} s", length.as_secs_f64()),
+        10..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// ` = SIGKILL`, or nothing.
+pub fn signal_of(name: &str) -> String {
+    match name {
+        "" => String::new(),
+        name => format!(" = {name}"),
+    }
+}
+
 /// Decimal units with so many significant digits: `7.8MB`.
 pub fn size(bytes: u64, digits: usize) -> String {
     scaled(
@@ -108,6 +128,24 @@ mod tests {
         ] {
             assert_eq!(duration(Duration::from_secs(seconds)), text, "{seconds}");
         }
+    }
+
+    #[test]
+    fn spans_are_short() {
+        for (milliseconds, text) in [
+            (0, "0.0 s"),
+            (1_449, "1.4 s"),
+            (14_000, "14 s"),
+            (180_000, "3 min"),
+            (8_000_000, "2 h"),
+            (400_000_000, "4 d"),
+        ] {
+            assert_eq!(short_span(Duration::from_millis(milliseconds)), text);
+        }
+        assert_eq!(
+            (signal_of(""), signal_of("SIGKILL")),
+            (String::new(), " = SIGKILL".into())
+        );
     }
 
     #[test]

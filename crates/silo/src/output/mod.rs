@@ -1,15 +1,19 @@
 //! Everything about what is shown: tables, `--format`, durations, sizes, colours, standard output.
 
+mod document;
 mod format;
 mod human;
+mod sheet;
 mod stdout;
 mod style;
 mod table;
 mod time;
 
+pub use document::{json_line, wants_json};
 pub use format::{Listing, Row, document};
-pub use human::{duration, ellipsis, quoted, size};
+pub use human::{duration, ellipsis, quoted, short_span, signal_of, size};
+pub use sheet::Sheet;
 pub use stdout::{print, print_line};
 pub use style::Style;
 pub use table::{align, align_to};
-pub use time::{ago, local, local_rfc3339, rfc3339, since, utc_offset};
+pub use time::{ago, ago_words, local, local_rfc3339, rfc3339, since, utc_offset};

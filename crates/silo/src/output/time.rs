@@ -16,6 +16,11 @@ pub fn ago(moment: u64) -> Duration {
     Duration::from_nanos(now().saturating_sub(moment))
 }
 
+/// The same in few words: `14 s`.
+pub fn ago_words(moment: u64) -> String {
+    super::short_span(ago(moment))
+}
+
 /// `2026-01-02T03:04:05.678Z` as `inspect` shows it; 0 is Go's zero time.
 pub fn rfc3339(moment: u64) -> String {
     match moment {

@@ -32,6 +32,9 @@ pub struct Ls {
         hide_default_value = true
     )]
     format: String,
+    /// Show every process of the host instead, with its container
+    #[arg(long)]
+    host: bool,
     /// Show the last so many, whatever their state
     #[arg(short = 'n', long, value_name = "NUMBER")]
     last: Option<i64>,
@@ -53,6 +56,11 @@ impl Run for Ls {
     fn run(self, context: &Context) -> Result<i32> {
         let filters = Filters::parse(&self.filter, &FILTERS)?;
         let engine = context.engine()?;
+        if self.host {
+            let text = super::ls_host::list(&engine, &self.format, self.quiet, !self.no_trunc)?;
+            print(&text)?;
+            return Ok(0);
+        }
         let all = engine.list()?;
         let selection = Selection::new(&engine, &filters, &all)?;
         let last = match (self.latest, self.last) {

@@ -130,13 +130,14 @@ fn the_hog_is_killed_and_the_shell_lives() {
     session.prompt();
     let main = host.pid("limited");
     session.line("saturate-mem");
-    let notice = session.expect("reached");
+    let notice = session.expect("silo why limited");
     let notice = notice
         .lines()
         .find(|l| l.contains("silo: pid"))
         .unwrap_or_default()
         .to_owned();
-    let right = notice.contains("(saturate-mem) was killed: memory limit 256");
+    let right = notice.contains("(saturate-mem) was killed: memory limit 256")
+        && notice.contains("silo why limited");
     assert!(right, "{notice:?} in {:?}", session.screen);
     session.line("echo still $((40 + 2))");
     session.expect("still 42");
