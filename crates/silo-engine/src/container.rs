@@ -83,6 +83,7 @@ impl Engine {
         for name in &found.removed {
             store::finish_removal(&self.paths, name)?;
         }
+        self.clear_graveyard();
         let mut all = Vec::with_capacity(found.ids.len());
         for id in &found.ids {
             match self.container(id) {

@@ -98,6 +98,7 @@ impl Engine {
     ) -> Result<()> {
         let aside = store::set_aside(&self.paths, locked, &config.id)?;
         store::release_name(&self.paths, &state.name, &config.id)?;
+        self.bury(&self.paths.containers().join(&aside), config, state);
         store::finish_removal(&self.paths, &aside)?;
         if volumes {
             for mount in &config.files.mounts {

@@ -34,6 +34,7 @@ impl Monitor<'_> {
         let process = main.process;
         self.oom.looks_left = 1;
         self.oom_look();
+        self.end_record();
         self.drain();
         self.state.oom_killed = self.main_was_victim(process, code);
         self.main = None;

@@ -15,6 +15,7 @@ mod client;
 mod end;
 mod log;
 mod oom;
+mod record;
 mod requests;
 mod run;
 mod start;

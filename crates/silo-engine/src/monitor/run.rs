@@ -53,6 +53,7 @@ pub(crate) struct Monitor<'a> {
     pub(super) ends: bool,
     pub(super) oom: super::oom::OomState,
     pub(super) freed: Freed,
+    pub(super) recorder: Option<super::record::Recorder>,
 }
 
 /// What the loop waits for, beside the clients by number.
@@ -106,6 +107,7 @@ impl<'a> Monitor<'a> {
             ends: false,
             oom: super::oom::OomState::new(),
             freed: Freed::default(),
+            recorder: None,
         };
         first.waits_for_start = true;
         if let Some(attach) = attach {
@@ -173,6 +175,7 @@ impl<'a> Monitor<'a> {
             // A command that only started it hears no more.
             client.gone = !client.attached;
         }
+        self.recorder = Some(super::record::Recorder::new());
         Ok(())
     }
 
@@ -187,7 +190,11 @@ impl<'a> Monitor<'a> {
                 Source::Error => self.read_output(Stream::Error),
                 Source::Terminal => self.read_terminal(),
                 Source::Input => self.write_input(),
-                Source::Oom => self.oom_event(),
+                Source::Oom => {
+                    // v1 gives notice before it kills: the peak is still there.
+                    self.record(true);
+                    self.oom_event();
+                }
                 Source::Client(index) => self.serve(*index, *flags),
                 Source::Exit => {}
             }
@@ -265,7 +272,8 @@ impl<'a> Monitor<'a> {
     }
 
     fn next_timer(&self) -> Option<Instant> {
-        [self.kill_at, self.restart_at, self.oom.look_at]
+        let record_at = self.record_at();
+        [self.kill_at, self.restart_at, self.oom.look_at, record_at]
             .into_iter()
             .flatten()
             .min()
@@ -279,6 +287,9 @@ impl<'a> Monitor<'a> {
         }
         if self.oom.look_at.is_some_and(|at| at <= now) {
             self.oom_look();
+        }
+        if self.record_at().is_some_and(|at| at <= now) {
+            self.record(false);
         }
         if self.restart_at.is_some_and(|at| at <= now) {
             self.restart_at = None;
