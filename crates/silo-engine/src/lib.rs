@@ -50,7 +50,7 @@ pub use logs::{LogLine, LogOptions};
 pub use parent::CgroupParent;
 pub use paths::{DEFAULT_ROOT, DEFAULT_RUN, Paths};
 pub use protocol::{Exit, Freed, FromMonitor, Request, StartedInfo};
-pub use record::{Asked, Grave, Moment, Recording, Series, Step, Verdict, what_if};
+pub use record::{Asked, Glance, Grave, Moment, Recording, Series, Step, Verdict, what_if};
 pub use resources::overlay as overlay_resources;
 pub use silo_cgroup::Stats;
 pub use silo_runtime::ensure_sealed;

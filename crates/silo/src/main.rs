@@ -8,6 +8,7 @@ mod flags;
 mod gotemplate;
 mod lab;
 mod output;
+mod plot;
 mod terminal;
 mod verbs;
 

@@ -21,8 +21,10 @@ pub struct Figures {
     pub throttle: bool,
     /// `usage` alone: the cheapest memory figure (the others are 0 or `None`).
     pub memory_usage: bool,
-    /// `usage`, and what it is made of.
+    /// `usage`, and what it is made of; on v1 without `kernel`.
     pub memory_kinds: bool,
+    /// Limit, peak, swap, on v1 `kernel`: what changes seldom.
+    pub memory_bounds: bool,
     /// All of memory.
     pub memory: bool,
     pub pids: bool,
@@ -37,6 +39,7 @@ impl Figures {
         throttle: true,
         memory_usage: true,
         memory_kinds: true,
+        memory_bounds: true,
         memory: true,
         pids: true,
         io: true,
@@ -48,6 +51,7 @@ impl Figures {
         throttle: false,
         memory_usage: false,
         memory_kinds: false,
+        memory_bounds: false,
         memory: false,
         pids: false,
         io: false,
@@ -101,23 +105,23 @@ const CPU_STAT_V1: Files = &[(Source::CpuStatV1, "cpu.stat")];
 const CPU_STAT_V2: Files = &[(Source::CpuStatV2, "cpu.stat")];
 const USAGE_V1: Files = &[(Source::MemoryUsage, "memory.usage_in_bytes")];
 const USAGE_V2: Files = &[(Source::MemoryUsage, "memory.current")];
-const KINDS_V1: Files = &[
-    (Source::MemoryStatV1, "memory.stat"),
-    (Source::MemoryKernelV1, "memory.kmem.usage_in_bytes"),
-];
+const KINDS_V1: Files = &[(Source::MemoryStatV1, "memory.stat")];
 const KINDS_V2: Files = &[(Source::MemoryStatV2, "memory.stat")];
-const MEMORY_V1: Files = &[
+const BOUNDS_V1: Files = &[
+    (Source::MemoryKernelV1, "memory.kmem.usage_in_bytes"),
     (Source::MemoryLimit, "memory.limit_in_bytes"),
     (Source::MemoryPeak, "memory.max_usage_in_bytes"),
-    (Source::MemoryHitsV1, "memory.failcnt"),
-    (Source::MemoryOomV1, "memory.oom_control"),
 ];
-const MEMORY_V2: Files = &[
+const BOUNDS_V2: Files = &[
     (Source::MemoryLimit, "memory.max"),
     (Source::MemoryPeak, "memory.peak"),
     (Source::MemorySwapV2, "memory.swap.current"),
-    (Source::MemoryEventsV2, "memory.events"),
 ];
+const MEMORY_V1: Files = &[
+    (Source::MemoryHitsV1, "memory.failcnt"),
+    (Source::MemoryOomV1, "memory.oom_control"),
+];
+const MEMORY_V2: Files = &[(Source::MemoryEventsV2, "memory.events")];
 const PIDS: Files = &[
     (Source::PidsCurrent, "pids.current"),
     (Source::PidsLimit, "pids.max"),
@@ -232,6 +236,8 @@ fn choose(group: &Cgroup, figures: Figures) -> Vec<(usize, Files)> {
     let usage = figures.memory_usage || kinds;
     add(Controller::Memory, usage, USAGE_V1, USAGE_V2);
     add(Controller::Memory, kinds, KINDS_V1, KINDS_V2);
+    let bounds = figures.memory_bounds || figures.memory;
+    add(Controller::Memory, bounds, BOUNDS_V1, BOUNDS_V2);
     add(Controller::Memory, figures.memory, MEMORY_V1, MEMORY_V2);
     add(Controller::Pids, figures.pids, PIDS, PIDS);
     add(Controller::Io, figures.io, IO_V1, IO_V2);

@@ -1,13 +1,13 @@
 //! The recorder: what the container uses, sampled by its monitor as long as it runs.
 //!
-//! Every 100 ms while it works; an idle container is looked at each second, which costs two reads, and written down only when
+//! Every 100 ms while it works; an idle container is looked at each second, which costs one read, and written down only when
 //! its CPU counter has moved, or every ten seconds. Few files are kept open, since the kernel keeps a page for each that was
 //! read; what changes slowly is opened, read and closed once a second. Begins after the start was told, so that no start waits
 //! for it. A container whose figures cannot be read or written goes on without a recording.
 
 use std::time::{Duration, Instant};
 
-use silo_cgroup::{Cgroup, Figures, Stats, StatsReader};
+use silo_cgroup::{Cgroup, Figures, StatsReader};
 use silo_types::{ContainerState, NetworkMode};
 
 use super::{run::Monitor, start::Main};
@@ -29,22 +29,23 @@ const SIGN_OF_LIFE: u64 = 10_000;
 /// Less than this share of a processor, in thousandths, is idle.
 const LITTLE: u64 = 5;
 
-/// CPU time and throttling.
+/// Whether anything happened at all.
 const PULSE: Figures = Figures {
     cpu_total: true,
-    throttle: true,
     ..Figures::NONE
 };
 
-const MEMORY: Figures = Figures {
+/// What changes while it works.
+const WORK: Figures = Figures {
+    cpu_total: true,
+    throttle: true,
     memory_kinds: true,
     ..Figures::NONE
 };
 
 /// What changes slowly, or costs much.
 const OTHERS: Figures = Figures {
-    memory: true,
-    memory_kinds: false,
+    memory_bounds: true,
     pids: true,
     io: true,
     pressure: true,
@@ -65,12 +66,16 @@ pub(super) struct Recorder {
 struct Open {
     writer: Writer,
     pulse: StatsReader,
-    memory: StatsReader,
+    work: StatsReader,
     /// As last written down.
     last: Moment,
     /// When it was last looked at, milliseconds since the epoch.
     looked: u64,
+    /// It had moved at the last look: that it rests is written down once.
+    moving: bool,
     slow: Option<Instant>,
+    /// v1 tells kernel memory in a file of its own.
+    kernel: Option<u64>,
 }
 
 impl Recorder {
@@ -83,6 +88,17 @@ impl Recorder {
             broken: false,
         }
     }
+}
+
+/// Why the recorder looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Its time has come.
+    Usual,
+    /// Memory has run out: everything, at once.
+    Alarm,
+    /// The processes are gone, and their memory with them; the counters are there.
+    Last,
 }
 
 /// Facts of the run that no control group knows.
@@ -102,8 +118,8 @@ impl Monitor<'_> {
         (self.main.is_some() && !recorder.broken).then_some(recorder.due)
     }
 
-    /// Looks now; `whole`: everything, whether it moved or not, as at the end and when memory has run out.
-    pub(super) fn record(&mut self, whole: bool) {
+    /// Looks now.
+    pub(super) fn record(&mut self, how: Look) {
         let (Some(recorder), Some(main)) = (&mut self.recorder, &self.main) else {
             return;
         };
@@ -130,7 +146,7 @@ impl Monitor<'_> {
             oom_kills: self.oom.seen,
             began: began(&self.state),
         };
-        match open.look(&run, whole) {
+        match open.look(&run, how) {
             Some(busy) => recorder.pace = pace(recorder.pace, busy),
             None => recorder.broken = true,
         }
@@ -140,7 +156,7 @@ impl Monitor<'_> {
     /// The last look of a run; one that was too short for a first look has no recording.
     pub(super) fn end_record(&mut self) {
         if self.recorder.as_ref().is_some_and(|r| r.open.is_some()) {
-            self.record(true);
+            self.record(Look::Last);
         }
         self.recorder = None;
     }
@@ -151,19 +167,20 @@ impl Open {
     fn new(path: &std::path::Path, cgroup: &Cgroup) -> Option<Open> {
         Some(Open {
             pulse: StatsReader::open(cgroup, PULSE).ok()?,
-            memory: StatsReader::open(cgroup, MEMORY).ok()?,
+            work: StatsReader::open(cgroup, WORK).ok()?,
             writer: Writer::open(path).ok()?,
             last: Moment::default(),
             looked: 0,
+            moving: false,
             slow: None,
+            kernel: None,
         })
     }
 
     /// How busy it was, in thousandths of a processor; `None` when there is nothing more to be read.
-    fn look(&mut self, run: &Run<'_>, whole: bool) -> Option<u64> {
+    fn look(&mut self, run: &Run<'_>, how: Look) -> Option<u64> {
         let time = now() / 1_000_000;
-        let cpu = self.pulse.sample().ok()?.cpu.unwrap_or_default();
-        let used = cpu.total_ns / 1000;
+        let used = self.pulse.sample().ok()?.cpu.unwrap_or_default().total_ns / 1000;
         let first = self.last.time == 0;
         let moved = used != self.last.cpu || run.oom_kills != self.last.oom_kills;
         let passed = time.saturating_sub(self.looked).max(1);
@@ -180,64 +197,51 @@ impl Open {
             let _ = self.writer.push(&still);
         }
         self.looked = time;
-        if !moved && !whole && !first && time.saturating_sub(self.last.time) < SIGN_OF_LIFE {
+        let came_to_rest = self.moving && !moved;
+        self.moving = moved || first;
+        let silent = time.saturating_sub(self.last.time) < SIGN_OF_LIFE;
+        if how == Look::Usual && !self.moving && !came_to_rest && silent {
             return Some(busy);
         }
-        let throttle = cpu.throttle.unwrap_or_default();
-        let mut moment = Moment {
-            time,
-            cpu: used,
-            periods: throttle.periods,
-            throttled: throttle.throttled,
-            throttled_time: throttle.throttled_ns / 1000,
-            cpu_limit: run.cpu_limit,
-            oom_kills: run.oom_kills,
-            run: run.began,
-            ..self.last
-        };
-        let memory = self.memory.sample().ok()?.memory.unwrap_or_default();
-        moment.usage = memory.usage;
-        moment.held = memory.held();
-        moment.inactive_file = memory.inactive_file;
-        if let Some(swap) = memory.swap {
-            moment.swap = swap;
-        }
-        let stale = self.slow.is_none_or(|at| at.elapsed() >= SLOW);
-        if stale || whole {
-            self.slow = Some(Instant::now());
-            add_others(run, &mut moment);
-        }
+        let moment = self.read(run, how, time)?;
         // A full disk must not stop it: the next moment is tried again.
         let _ = self.writer.push(&moment);
         self.last = moment;
         Some(busy)
     }
+
+    fn read(&mut self, run: &Run<'_>, how: Look, time: u64) -> Option<Moment> {
+        let mut moment = Moment {
+            time,
+            cpu_limit: run.cpu_limit,
+            oom_kills: run.oom_kills,
+            run: run.began,
+            ..self.last
+        };
+        let stale = self.slow.is_none_or(|at| at.elapsed() >= SLOW);
+        if stale || how != Look::Usual {
+            self.slow = Some(Instant::now());
+            self.kernel = add_others(run, &mut moment);
+        }
+        let work = self.work.sample().ok()?;
+        moment.take_cpu(&work.cpu.unwrap_or_default());
+        if how != Look::Last {
+            let mut memory = work.memory.unwrap_or_default();
+            memory.kernel = memory.kernel.or(self.kernel);
+            moment.take_memory(&memory);
+        }
+        Some(moment)
+    }
 }
 
-/// What is opened, read and closed.
-fn add_others(run: &Run<'_>, moment: &mut Moment) {
-    let Ok(stats) = StatsReader::open(&run.main.cgroup, OTHERS).and_then(|mut r| r.sample()) else {
-        return;
-    };
-    let Stats { io, pids, .. } = stats;
-    if let Some(memory) = stats.memory {
-        moment.memory_limit = memory.limit.unwrap_or(0);
-        moment.peak = memory.peak.unwrap_or(0);
-        moment.swap = memory.swap.unwrap_or(moment.swap);
-    }
-    moment.pids = pids.map_or(0, |pids| pids.current);
-    if let Some(io) = io {
-        (moment.read, moment.written) = (io.read_bytes, io.write_bytes);
-    }
-    let total = |psi: Option<silo_cgroup::Psi>| psi.map_or(0, |psi| psi.some.total_us);
-    moment.cpu_pressure = total(stats.pressure.cpu);
-    moment.memory_pressure = total(stats.pressure.memory);
-    moment.io_pressure = total(stats.pressure.io);
-    if run.own_network
-        && let Some((received, sent)) = traffic(run.main.process.pid)
-    {
-        (moment.received, moment.sent) = (received, sent);
-    }
+/// What is opened, read and closed; kernel memory where it is among that.
+fn add_others(run: &Run<'_>, moment: &mut Moment) -> Option<u64> {
+    let stats = StatsReader::open(&run.main.cgroup, OTHERS)
+        .and_then(|mut reader| reader.sample())
+        .ok()?;
+    let network = run.own_network.then(|| traffic(run.main.process.pid));
+    moment.take_others(&stats, network.flatten());
+    stats.memory?.kernel
 }
 
 /// When to look again: at once while it works, ever more seldom while it rests.

@@ -17,6 +17,7 @@ use silo_types::{ContainerConfig, ContainerState, Result, Status};
 use super::{
     Attach, Client, Clock, Setup, listen,
     log::{LogWriter, Stream},
+    record::{Look, Recorder},
     start::{Main, Start},
 };
 use crate::{
@@ -53,7 +54,7 @@ pub(crate) struct Monitor<'a> {
     pub(super) ends: bool,
     pub(super) oom: super::oom::OomState,
     pub(super) freed: Freed,
-    pub(super) recorder: Option<super::record::Recorder>,
+    pub(super) recorder: Option<Recorder>,
 }
 
 /// What the loop waits for, beside the clients by number.
@@ -175,7 +176,7 @@ impl<'a> Monitor<'a> {
             // A command that only started it hears no more.
             client.gone = !client.attached;
         }
-        self.recorder = Some(super::record::Recorder::new());
+        self.recorder = Some(Recorder::new());
         Ok(())
     }
 
@@ -192,7 +193,7 @@ impl<'a> Monitor<'a> {
                 Source::Input => self.write_input(),
                 Source::Oom => {
                     // v1 gives notice before it kills: the peak is still there.
-                    self.record(true);
+                    self.record(Look::Alarm);
                     self.oom_event();
                 }
                 Source::Client(index) => self.serve(*index, *flags),
@@ -289,7 +290,7 @@ impl<'a> Monitor<'a> {
             self.oom_look();
         }
         if self.record_at().is_some_and(|at| at <= now) {
-            self.record(false);
+            self.record(Look::Usual);
         }
         if self.restart_at.is_some_and(|at| at <= now) {
             self.restart_at = None;

@@ -137,7 +137,12 @@ impl Engine {
     ) {
         let recording = folder.join(FILE);
         if recording.exists() {
-            let _ = self.dig(&recording, config, state);
+            // Of a container that ran until now the caller's state may be older than its end.
+            let written = match state.status.is_up() {
+                true => store::read_json(&folder.join("state.json")).ok(),
+                false => None,
+            };
+            let _ = self.dig(&recording, config, written.as_ref().unwrap_or(state));
             self.clear_graveyard();
         }
     }

@@ -10,12 +10,14 @@
 //! [`series`] reads what lies between moments, [`what_if`] judges limits that were not set. Readers never write.
 
 mod block;
+mod glance;
 mod grave;
 mod moment;
 mod ring;
 mod series;
 mod what_if;
 
+pub use glance::Glance;
 pub use grave::{Grave, Recording};
 pub use moment::Moment;
 pub(crate) use ring::Writer;

@@ -15,6 +15,10 @@ const MARGIN: f64 = 1.1;
 
 const MIB: u64 = 1 << 20;
 
+/// Docker's least memory limit, and the kernel's least quota.
+const LEAST_MEMORY: u64 = 6 * MIB;
+const LEAST_CPU: u64 = 10;
+
 /// Limits to judge.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Asked {
@@ -92,7 +96,7 @@ fn memory(moments: &[Moment], limit: Option<u64>, verdict: &mut Verdict) {
         before = Some(moment);
     }
     let wanted = (verdict.memory_high as f64 * MARGIN) as u64;
-    verdict.memory_safe = wanted.div_ceil(MIB) * MIB;
+    verdict.memory_safe = (wanted.div_ceil(MIB) * MIB).max(LEAST_MEMORY);
 }
 
 fn cpu(series: &Series, limit: Option<u64>, verdict: &mut Verdict) {
@@ -138,7 +142,7 @@ fn cpu(series: &Series, limit: Option<u64>, verdict: &mut Verdict) {
     } else {
         0
     };
-    verdict.cpu_safe = verdict.cpu_high.div_ceil(10) * 10;
+    verdict.cpu_safe = (verdict.cpu_high.div_ceil(10) * 10).max(LEAST_CPU);
 }
 
 #[cfg(test)]

@@ -87,6 +87,13 @@ pub static VERBS: &[Verb] = &[
         "CONTAINER [CONTAINER...]",
         "Freeze all processes of containers",
     ),
+    Verb::new::<plot::Plot>(
+        Container,
+        &["plot"],
+        &["plot"],
+        "[OPTIONS] CONTAINER",
+        "Draw what a container used, also of one that was removed within the hour",
+    ),
     Verb::new::<port::Port>(
         Container,
         &["port"],
@@ -181,6 +188,13 @@ pub static VERBS: &[Verb] = &[
         &["wait"],
         "CONTAINER [CONTAINER...]",
         "Wait until containers end; print their exit codes",
+    ),
+    Verb::new::<what_if::WhatIf>(
+        Container,
+        &["what-if"],
+        &["what-if"],
+        "[OPTIONS] CONTAINER",
+        "Say what other limits would have done to a container",
     ),
     Verb::new::<image_history::History>(
         Image,

@@ -24,6 +24,7 @@ pub mod logs;
 pub mod ls;
 pub mod man;
 pub mod pause;
+pub mod plot;
 pub mod port;
 pub mod prune;
 pub mod rename;
@@ -38,6 +39,7 @@ pub mod update;
 pub mod version;
 pub mod volume;
 pub mod wait;
+pub mod what_if;
 
 use std::io::Write;
 

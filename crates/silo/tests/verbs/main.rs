@@ -14,5 +14,6 @@ mod logs;
 mod observe;
 mod programs;
 mod prune;
+mod recorder;
 mod update;
 mod volumes;
