@@ -3,6 +3,7 @@
 
 mod builtin;
 mod cli;
+mod dash;
 mod documents;
 mod flags;
 mod gotemplate;

@@ -36,6 +36,13 @@ pub static VERBS: &[Verb] = &[
         "Make a container without starting it",
     )
     .runs(),
+    Verb::new::<dash::DashVerb>(
+        Container,
+        &["dash"],
+        &["dash"],
+        "[OPTIONS]",
+        "Watch the host and its containers: processes, namespaces, limits",
+    ),
     Verb::new::<diff::Diff>(
         Container,
         &["diff"],

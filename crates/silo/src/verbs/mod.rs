@@ -4,6 +4,7 @@ pub mod attach;
 pub mod completion;
 pub mod cp;
 pub mod create;
+pub mod dash;
 pub mod diff;
 pub mod doctor;
 pub mod events;

@@ -6,6 +6,7 @@ mod common;
 mod attach;
 mod changes;
 mod copy;
+mod dash;
 mod exec;
 mod format;
 mod images;
