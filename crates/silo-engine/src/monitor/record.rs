@@ -95,7 +95,7 @@ impl Recorder {
 pub(super) enum Look {
     /// Its time has come.
     Usual,
-    /// Memory has run out: everything, at once.
+    /// Memory has run out, or limits have changed: everything, at once.
     Alarm,
     /// The processes are gone, and their memory with them; the counters are there.
     Last,

@@ -137,7 +137,7 @@ impl Writer {
             _ => 0,
         };
         self.append(0, &fine)?;
-        for index in 1..TIERS.len() {
+        for (index, tier) in TIERS.iter().enumerate().skip(1) {
             let tip = &mut self.tips[index];
             let high = (
                 tip.high.0.max(moment.held),
@@ -148,7 +148,7 @@ impl Writer {
             let new_run =
                 tip.last.values != Raw::default().values && Moment::of(&tip.last).run != moment.run;
             let passed = moment.time.checked_sub(tip.last.time);
-            if !new_run && passed.is_some_and(|passed| passed < TIERS[index].apart) {
+            if !new_run && passed.is_some_and(|passed| passed < tier.apart) {
                 continue;
             }
             let coarse = Moment {

@@ -9,14 +9,16 @@ use super::input::Input;
 pub enum View {
     Processes,
     Namespaces,
+    Limits,
     Timeline,
     Logs,
 }
 
 impl View {
-    pub const ALL: [View; 4] = [
+    pub const ALL: [View; 5] = [
         View::Processes,
         View::Namespaces,
+        View::Limits,
         View::Timeline,
         View::Logs,
     ];
@@ -25,9 +27,15 @@ impl View {
         match self {
             View::Processes => "processes",
             View::Namespaces => "namespaces",
+            View::Limits => "limits",
             View::Timeline => "timeline",
             View::Logs => "logs",
         }
+    }
+
+    /// Columns of its name in the row of names: number, title, blanks.
+    pub fn tab(self) -> usize {
+        self.title().len() + 4
     }
 }
 
@@ -100,6 +108,12 @@ pub enum Action {
     Quit,
     /// Send it to what is chosen.
     Signal(Signal),
+    /// A tenth more of the chosen limit, or less.
+    Change {
+        more: bool,
+    },
+    /// Take the last change back.
+    Undo,
 }
 
 /// Where things were drawn, for clicks: first row and number of rows.
@@ -178,7 +192,11 @@ impl App {
             Input::Escape => self.filter.clear(),
             Input::Key('s') => self.sort = following(&Sort::ALL, self.sort),
             Input::Key('r') => self.reversed = !self.reversed,
-            Input::Key(digit @ '1'..='4') => self.look_at(View::ALL[digit as usize - '1' as usize]),
+            Input::Key(key @ ('+' | '=' | '-')) if self.view == View::Limits => {
+                return Some(Action::Change { more: key != '-' });
+            }
+            Input::Key('u') => return Some(Action::Undo),
+            Input::Key(digit @ '1'..='5') => self.look_at(View::ALL[digit as usize - '1' as usize]),
             Input::Key('v') => self.look_at(following(&View::ALL, self.view)),
             Input::Tab => {
                 self.focus = match self.focus {
@@ -226,8 +244,13 @@ impl App {
                 .then(|| usize::from(row - first))
         };
         if row == self.places.tabs {
-            if let Some(view) = View::ALL.get(usize::from(column) / TAB) {
-                self.look_at(*view);
+            let mut end = 0;
+            let hit = View::ALL.into_iter().find(|view| {
+                end += view.tab();
+                usize::from(column) < end
+            });
+            if let Some(view) = hit {
+                self.look_at(view);
             }
         } else if let Some(at) = inside(self.places.containers) {
             self.focus = Focus::Containers;
@@ -279,9 +302,6 @@ impl App {
     }
 }
 
-/// Columns of a view's name in the row of names.
-pub const TAB: usize = 14;
-
 fn following<T: Copy + PartialEq>(all: &[T], one: T) -> T {
     let at = all.iter().position(|other| *other == one).unwrap_or(0);
     all[(at + 1) % all.len()]
@@ -331,6 +351,10 @@ mod tests {
         app.handle(Input::Key('k'));
         assert_eq!(app.handle(Input::Escape), None);
         assert_eq!(app.over, Over::None);
+        app.look_at(View::Limits);
+        let more = app.handle(Input::Key('+'));
+        assert_eq!(more, Some(Action::Change { more: true }));
+        assert_eq!(app.handle(Input::Key('u')), Some(Action::Undo));
         // Nothing to kill: no menu.
         app.drawn(0, 0);
         app.handle(Input::Key('k'));

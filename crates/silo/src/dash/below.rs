@@ -26,13 +26,14 @@ pub fn processes(data: &mut Data<'_>, container: &Container) -> Result<(Below, V
         BOLD,
     )];
     lines.extend(view.processes.iter().map(process));
+    let count = view.processes.len();
     let below = Below {
         heading: format!(
             "{} processes, {} zombies",
             view.totals.processes, view.totals.zombies
         ),
         lines,
-        choosable: true,
+        choosable: count,
     };
     Ok((below, view.processes))
 }
@@ -90,8 +91,57 @@ pub fn namespaces(data: &mut Data<'_>, shown: &[Container]) -> Below {
     Below {
         heading: "SHARED: the host's".to_owned(),
         lines,
-        choosable: false,
+        choosable: 0,
     }
+}
+
+/// The limits of the order in which they can be chosen, and the curve of the chosen one over the last minute.
+pub fn limits(
+    engine: &Engine,
+    entry: &Entry,
+    app: &App,
+    (width, height): (u16, u16),
+) -> Result<Below> {
+    let moment = entry.glance.unwrap_or_default().moment;
+    let bytes = |bytes: u64| memory(bytes as f64);
+    let limit = |limit: u64, text: String| match limit {
+        0 => "none".to_owned(),
+        _ => text,
+    };
+    let cpus = |thousandths: f64| format!("{:.2}", thousandths / 1000.0);
+    let row =
+        |name: &str, limit: String, used: String| format!(" {name:<12} {limit:>10} {used:>10}");
+    let mut lines = vec![
+        Line::styled(row("LIMIT", "SET".to_owned(), "USED".to_owned()), BOLD),
+        Line::raw(row(
+            "memory",
+            limit(moment.memory_limit, bytes(moment.memory_limit)),
+            bytes(moment.held),
+        )),
+        Line::raw(row(
+            "processors",
+            limit(moment.cpu_limit, cpus(moment.cpu_limit as f64)),
+            cpus(entry.cpu()),
+        )),
+    ];
+    let kind = match app.line {
+        0 => Kind::Memory,
+        _ => Kind::Cpu,
+    };
+    let recording = engine.recording(entry.container.id().as_str())?;
+    if let Some(last) = recording.series.moments.last() {
+        let columns = usize::from(width).saturating_sub(LABELS + 3).max(10);
+        let from = last.time.saturating_sub(60_000);
+        let curve = Curve::new(kind, &recording.series, from, last.time, columns);
+        let rows = usize::from(height).saturating_sub(8).max(2);
+        let drawn = text(&curve, rows, Face::Plain);
+        lines.extend(drawn.lines().map(|line| Line::raw(line.to_owned())));
+    }
+    Ok(Below {
+        heading: "+ more  - less  u undo".to_owned(),
+        lines,
+        choosable: 2,
+    })
 }
 
 /// Memory and processor over the recording, with a cursor that goes back.
@@ -152,7 +202,7 @@ pub fn timeline(
     Ok(Below {
         heading,
         lines,
-        choosable: false,
+        choosable: 0,
     })
 }
 
@@ -179,6 +229,6 @@ pub fn logs(engine: &Engine, container: &Container, height: u16) -> Result<Below
     Ok(Below {
         heading: "times are UTC".to_owned(),
         lines,
-        choosable: false,
+        choosable: 0,
     })
 }

@@ -116,7 +116,8 @@ impl<'a> Data<'a> {
         Ok(())
     }
 
-    fn gather_containers(&mut self) -> Result<()> {
+    /// Containers anew: also after one was changed.
+    pub fn gather_containers(&mut self) -> Result<()> {
         let paths = self.engine.paths();
         let changed = |path: std::path::PathBuf| std::fs::metadata(path)?.modified();
         let stamps = [

@@ -13,7 +13,7 @@ use ratatui_core::{
 use ratatui_widgets::{block::Block, borders::Borders, clear::Clear, paragraph::Paragraph};
 
 use super::{
-    app::{App, Focus, Over, SIGNALS, TAB, View},
+    app::{App, Focus, Over, SIGNALS, View},
     data::{Entry, Host},
 };
 use crate::{
@@ -34,8 +34,8 @@ pub struct Picture<'a> {
 pub struct Below {
     pub heading: String,
     pub lines: Vec<Line<'static>>,
-    /// The lines are a list to move in.
-    pub choosable: bool,
+    /// So many lines behind the first, a header, are a list to move in; 0: it is none.
+    pub choosable: usize,
 }
 
 pub const ALERT: Style = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
@@ -65,11 +65,7 @@ pub fn draw(frame: &mut Frame<'_>, app: &mut App, picture: &Picture<'_>) {
     let row = |y: u16, height: u16| Rect::new(0, y, area.width, height);
     let buffer = frame.buffer_mut();
     host(picture, row(0, host_height), buffer);
-    let choosable = match picture.below.choosable {
-        true => picture.below.lines.len().saturating_sub(1),
-        false => 0,
-    };
-    app.drawn(picture.entries.len(), choosable);
+    app.drawn(picture.entries.len(), picture.below.choosable);
     containers(app, picture, row(host_height, list + 1), buffer);
     tabs(app, picture, row(host_height + list + 1, 1), buffer);
     lower(app, picture, row(host_height + list + 2, below), buffer);
@@ -332,7 +328,7 @@ fn tabs(app: &mut App, picture: &Picture<'_>, area: Rect, buffer: &mut Buffer) {
     app.places.tabs = area.y;
     let mut spans: Vec<Span<'static>> = Vec::new();
     for (at, view) in View::ALL.into_iter().enumerate() {
-        let text = format!(" {} {:<width$}", at + 1, view.title(), width = TAB - 3);
+        let text = format!(" {} {} ", at + 1, view.title());
         spans.push(match view == app.view {
             true => Span::styled(text, BOLD.add_modifier(Modifier::UNDERLINED)),
             false => Span::styled(text, FAINT),
@@ -346,18 +342,19 @@ fn lower(app: &mut App, picture: &Picture<'_>, area: Rect, buffer: &mut Buffer) 
     let rows = usize::from(area.height);
     let below = picture.below;
     // The first line is a header that stays.
-    let first = match below.choosable {
+    let choosable = below.choosable > 0;
+    let first = match choosable {
         true => app.line.saturating_sub(rows.saturating_sub(2)),
         false => 0,
     };
-    app.places.below = match below.choosable {
+    app.places.below = match choosable {
         true => (
             (area.y + 1).saturating_sub(first as u16),
             area.height + first as u16,
         ),
         false => (0, 0),
     };
-    let header = usize::from(below.choosable);
+    let header = usize::from(choosable);
     for (row, text) in below.lines.iter().take(header).enumerate() {
         line(text.clone(), area, row as u16, buffer);
     }
@@ -368,7 +365,8 @@ fn lower(app: &mut App, picture: &Picture<'_>, area: Rect, buffer: &mut Buffer) 
         .skip(header + first)
         .take(rows.saturating_sub(header));
     for (row, (at, text)) in shown.enumerate() {
-        let chosen = below.choosable && app.focus == Focus::Below && at == app.line + 1;
+        let listed = choosable && app.focus == Focus::Below;
+        let chosen = listed && at == app.line + 1;
         let text = match chosen {
             true => text.clone().style(CHOSEN),
             false => text.clone(),
@@ -387,7 +385,7 @@ fn footer(app: &App, area: Rect, buffer: &mut Buffer) {
                 false => format!(" filter '{}' ·", app.filter),
             };
             format!(
-                "{filter} ? help · Tab list · 1-4 view · s sort: {}{order} · / filter · k kill · q quit",
+                "{filter} ? help · Tab list · 1-5 view · s sort: {}{order} · / filter · k kill · q quit",
                 app.sort.title()
             )
         }
@@ -396,12 +394,13 @@ fn footer(app: &App, area: Rect, buffer: &mut Buffer) {
     line(Line::styled(text, CHOSEN), area, 0, buffer);
 }
 
-const HELP: [&str; 15] = [
-    "Tab, Enter     the other list                1-4, v   the view below",
+const HELP: [&str; 16] = [
+    "Tab, Enter     the other list                1-5, v   the view below",
     "Up, Down       choose, also with the mouse   PgUp PgDn Home End",
     "s              sort by the next column       r        the other way round",
     "/              filter by name                Esc      no filter",
     "k              send a signal: to the container, or below to a process",
+    "+ -            in the limits: a tenth more, less   u  undo",
     "Left, Right    in the timeline: back and forth",
     "?              this help                     q        end",
     "",

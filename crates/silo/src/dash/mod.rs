@@ -12,6 +12,7 @@ mod below;
 mod data;
 mod draw;
 mod input;
+mod limits;
 mod screen;
 
 use std::{
@@ -60,6 +61,7 @@ pub fn run(engine: &Engine, coloured: bool) -> Result<i32> {
         processes: Vec::new(),
         below: Below::default(),
         parser: Parser::default(),
+        undo: Vec::new(),
     };
     let mut screen = Screen::enter(coloured)?;
     let mut due = Instant::now() + EVERY;
@@ -96,6 +98,7 @@ struct Dash<'a> {
     processes: Vec<TopProcess>,
     below: Below,
     parser: Parser,
+    undo: Vec<limits::Change>,
 }
 
 impl Dash<'_> {
@@ -150,11 +153,9 @@ impl Dash<'_> {
         for input in self.parser.take(bytes, last) {
             match self.app.handle(input) {
                 Some(Action::Quit) => return Woken::End(0),
-                Some(Action::Signal(signal)) => {
-                    self.app.message = match self.send(signal) {
-                        Ok(text) => text,
-                        Err(error) => error.to_string(),
-                    };
+                Some(action) => {
+                    let done = self.act(action);
+                    self.app.message = done.unwrap_or_else(|error| error.to_string());
                 }
                 None => self.arrange(),
             }
@@ -162,11 +163,35 @@ impl Dash<'_> {
         Woken::Keys
     }
 
+    /// What was done, in words.
+    fn act(&mut self, action: Action) -> Result<String> {
+        match action {
+            Action::Quit => Ok(String::new()),
+            Action::Signal(signal) => self.send(signal),
+            Action::Change { more } => {
+                let at = *self.order.get(self.app.container).ok_or_else(nothing)?;
+                let entry = &self.data.entries[at];
+                let change = limits::Change::of(entry, self.app.line, more)?;
+                let text = change.apply(self.engine)?;
+                self.undo.push(change);
+                // What is changed next starts from here.
+                self.data.gather_containers()?;
+                Ok(text)
+            }
+            Action::Undo => match self.undo.pop() {
+                Some(change) => {
+                    let text = change.undo(self.engine)?;
+                    self.data.gather_containers()?;
+                    Ok(text)
+                }
+                None => Ok("no limit was changed".to_owned()),
+            },
+        }
+    }
+
     /// Sends a signal to the chosen process, or to the chosen container.
     fn send(&self, signal: Signal) -> Result<String> {
-        let container = self
-            .chosen()
-            .ok_or_else(|| Error::invalid("nothing is chosen"))?;
+        let container = self.chosen().ok_or_else(nothing)?;
         if self.app.focus == Focus::Below && self.app.view == View::Processes {
             let process = self.processes.get(self.app.line);
             let process = process.ok_or_else(|| Error::invalid("no process is chosen"))?;
@@ -225,6 +250,10 @@ impl Dash<'_> {
                     .collect();
                 Ok(below::namespaces(&mut self.data, &shown))
             }
+            (View::Limits, Some(_)) => {
+                let entry = &self.data.entries[self.order[self.app.container]];
+                below::limits(self.engine, entry, &self.app, room)
+            }
             (View::Timeline, Some(_)) => {
                 let at = self.order[self.app.container];
                 let entry = self.data.entries[at].clone();
@@ -276,6 +305,10 @@ fn compare(sort: Sort, a: &Entry, b: &Entry) -> Ordering {
         Sort::Name => names(),
         _ => running.then(largest).then_with(names),
     }
+}
+
+fn nothing() -> Error {
+    Error::invalid("nothing is chosen")
 }
 
 fn gone(pid: i32) -> Error {

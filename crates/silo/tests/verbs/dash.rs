@@ -85,9 +85,9 @@ fn the_picture_has_host_containers_and_both_pids() {
         &mut session,
         &["help: any key closes it", "what cannot be dropped"],
     );
-    session.keys("x3");
+    session.keys("x4");
     see(&mut session, &["memory  last", "cpu  last", "▼"]);
-    session.keys("4");
+    session.keys("5");
     see(&mut session, &["times are UTC"]);
     session.keys("q");
     assert_eq!(session.wait(), 0);
@@ -156,6 +156,49 @@ fn signals_are_sent_to_containers_and_processes() {
     see(&mut session, &["sent SIGKILL to box"]);
     host.ended("box");
     see(&mut session, &["exit 137"]);
+    session.keys("q");
+    assert_eq!(session.wait(), 0);
+}
+
+#[test]
+fn a_limit_is_changed_and_taken_back() {
+    let host = Host::new();
+    host.idle("box", &["-m", "100m"]);
+    let mut session = host.terminal(&["dash"]);
+    let memory = || {
+        host.inspect("box")["HostConfig"]["Memory"]
+            .as_u64()
+            .unwrap()
+            >> 20
+    };
+    let quota = || kernel::cpu_quota(host.pid("box"));
+    session.keys("3");
+    see(
+        &mut session,
+        &["LIMIT", "memory", "100M", "processors", "none"],
+    );
+    session.keys("+");
+    see(&mut session, &["memory limit of box: 110MiB", "110M"]);
+    assert_eq!(memory(), 110);
+    session.keys("--");
+    see(&mut session, &["memory limit of box: 90MiB"]);
+    assert_eq!(memory(), 90);
+    session.keys("uuu");
+    see(&mut session, &["taken back", "100M"]);
+    assert_eq!(memory(), 100);
+    session.keys("\t\x1b[B-");
+    let text = see(
+        &mut session,
+        &["limit of box: 0.", "processors; u takes it back"],
+    );
+    let said = text.lines().last().unwrap().split(' ').nth(4).unwrap();
+    let said: f64 = said.parse().unwrap();
+    // Shown in hundredths.
+    assert!((said * 1e5 - quota().0 as f64).abs() <= 500.0, "{text}");
+    assert_eq!(quota().1, 100_000);
+    session.keys("u");
+    see(&mut session, &["taken back", "none"]);
+    assert_eq!(quota().0, -1);
     session.keys("q");
     assert_eq!(session.wait(), 0);
 }
