@@ -219,7 +219,8 @@ impl Open {
             ..self.last
         };
         let stale = self.slow.is_none_or(|at| at.elapsed() >= SLOW);
-        if stale || how != Look::Usual {
+        // The end is waited for: it costs no more than it must.
+        if how != Look::Last && (stale || how == Look::Alarm) {
             self.slow = Some(Instant::now());
             self.kernel = add_others(run, &mut moment);
         }
