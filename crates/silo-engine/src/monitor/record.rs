@@ -26,6 +26,9 @@ const SLOW: Duration = Duration::from_millis(950);
 /// An idle container is written down so often, in milliseconds.
 const SIGN_OF_LIFE: u64 = 10_000;
 
+/// Between two alarms, in milliseconds.
+const CALM: u64 = 20;
+
 /// Less than this share of a processor, in thousandths, is idle.
 const LITTLE: u64 = 5;
 
@@ -95,8 +98,10 @@ impl Recorder {
 pub(super) enum Look {
     /// Its time has come.
     Usual,
-    /// Memory has run out, or limits have changed: everything, at once.
+    /// Memory has run out: everything, at once, but not for each of a thousand kills.
     Alarm,
+    /// Limits have changed: everything, at once.
+    Changed,
     /// The processes are gone, and their memory with them; the counters are there.
     Last,
 }
@@ -180,6 +185,9 @@ impl Open {
     /// How busy it was, in thousandths of a processor; `None` when there is nothing more to be read.
     fn look(&mut self, run: &Run<'_>, how: Look) -> Option<u64> {
         let time = now() / 1_000_000;
+        if how == Look::Alarm && time.saturating_sub(self.looked) < CALM {
+            return Some(LITTLE);
+        }
         let used = self.pulse.sample().ok()?.cpu.unwrap_or_default().total_ns / 1000;
         let first = self.last.time == 0;
         let moved = used != self.last.cpu || run.oom_kills != self.last.oom_kills;
@@ -220,7 +228,7 @@ impl Open {
         };
         let stale = self.slow.is_none_or(|at| at.elapsed() >= SLOW);
         // The end is waited for: it costs no more than it must.
-        if how != Look::Last && (stale || how == Look::Alarm) {
+        if how != Look::Last && (stale || how != Look::Usual) {
             self.slow = Some(Instant::now());
             self.kernel = add_others(run, &mut moment);
         }

@@ -205,7 +205,7 @@ impl Monitor<'_> {
             main.cgroup.update(&limits)?;
         }
         self.state.resources = Some(after);
-        self.record(super::record::Look::Alarm);
+        self.record(super::record::Look::Changed);
         self.engine.record(Event::of_container(
             &self.config,
             &self.state.name,
