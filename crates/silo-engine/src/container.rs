@@ -83,6 +83,7 @@ impl Engine {
         for aside in &found.removed {
             self.finish_removal(aside)?;
         }
+        self.clear_graveyard();
         self.read_all(&found)
     }
 

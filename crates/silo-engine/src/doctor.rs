@@ -33,6 +33,13 @@ impl Engine {
             orphans: Vec::new(),
         };
         self.debris(fix, &mut report.orphans)?;
+        let graves = self.clear_graveyard();
+        report.host.push(Finding {
+            area: "recorder",
+            text: format!("recordings of removed containers: {graves}, each kept for an hour"),
+            trouble: false,
+            fixed: false,
+        });
         // Reading a container repairs it: what is alive after that owns its groups and links.
         let live: Vec<ContainerId> = self.list()?.iter().map(|c| c.id().clone()).collect();
         self.orphan_cgroups(&layout, &live, fix, &mut report.orphans)?;

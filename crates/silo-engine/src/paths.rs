@@ -43,6 +43,11 @@ impl Paths {
         self.root.join("network")
     }
 
+    /// Recordings of containers that were removed within the hour.
+    pub fn graveyard(&self) -> PathBuf {
+        self.root.join("graveyard")
+    }
+
     /// One JSON object a line, the newest last.
     pub fn events(&self) -> PathBuf {
         self.root.join("events.log")

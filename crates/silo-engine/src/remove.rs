@@ -121,7 +121,7 @@ impl Engine {
         volumes: bool,
     ) -> Result<()> {
         let aside = self.set_aside(locked, config, state, volumes)?;
-        self.delete_aside(&aside, config)
+        self.delete_aside(&aside, config, state)
     }
 
     /// The first half of a deletion: the container is gone for everybody, and its name is free.
@@ -143,11 +143,18 @@ impl Engine {
     }
 
     /// The second half: its files.
-    pub(crate) fn delete_aside(&self, aside: &Aside, config: &ContainerConfig) -> Result<()> {
+    pub(crate) fn delete_aside(
+        &self,
+        aside: &Aside,
+        config: &ContainerConfig,
+        state: &ContainerState,
+    ) -> Result<()> {
         if aside.volumes {
             self.remove_anonymous_volumes(config);
         }
-        store::remove_folder(&aside.path(&self.paths))
+        let path = aside.path(&self.paths);
+        self.bury(&path, config, state);
+        store::remove_folder(&path)
     }
 
     /// Ends a removal that was killed half-way.

@@ -62,7 +62,7 @@ impl Sampler {
 }
 
 /// Received and sent bytes of all interfaces but the loopback: /proc/PID/net/dev, proc_pid_net(5).
-fn traffic(pid: i32) -> Option<(u64, u64)> {
+pub(crate) fn traffic(pid: i32) -> Option<(u64, u64)> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/net/dev")).ok()?;
     Some(parse_traffic(&text))
 }

@@ -3,11 +3,13 @@
 
 mod builtin;
 mod cli;
+mod dash;
 mod documents;
 mod flags;
 mod gotemplate;
 mod lab;
 mod output;
+mod plot;
 mod terminal;
 mod verbs;
 

@@ -56,6 +56,8 @@ pub struct MemoryStats {
     pub shmem: u64,
     /// Kernel memory: stacks, page tables, slabs, sockets. `None` on old kernels.
     pub kernel: Option<u64>,
+    /// The part of `kernel` that can be dropped. v2 only.
+    pub slab_reclaimable: u64,
     /// `None` when unlimited. On v1 the group's own; a group above may have a lower one.
     pub limit: Option<u64>,
     /// The highest `usage` ever. On v2 since Linux 5.19.
@@ -66,6 +68,17 @@ pub struct MemoryStats {
     pub limit_hits: Option<u64>,
     /// Processes of this group that the OOM killer killed; on v2 with those of groups below.
     pub oom_kills: Option<u64>,
+}
+
+impl MemoryStats {
+    /// What cannot be dropped: memory of programs, shared memory, kernel memory without caches (on v1 with them, as it does
+    /// not tell them apart).
+    pub fn held(&self) -> u64 {
+        let kernel = self.kernel.unwrap_or(0);
+        let kernel = kernel.saturating_sub(self.slab_reclaimable);
+        let held = self.anon.saturating_add(self.shmem).saturating_add(kernel);
+        held.min(self.usage)
+    }
 }
 
 /// Processes and threads.

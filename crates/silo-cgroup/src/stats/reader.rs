@@ -15,10 +15,16 @@ use std::os::fd::OwnedFd;
 pub struct Figures {
     /// Total, user and system time.
     pub cpu: bool,
+    /// Total time alone: the cheapest figure.
+    pub cpu_total: bool,
     /// Throttling; on v1 a file more, on v2 it comes with `cpu`.
     pub throttle: bool,
     /// `usage` alone: the cheapest memory figure (the others are 0 or `None`).
     pub memory_usage: bool,
+    /// `usage`, and what it is made of; on v1 without `kernel`.
+    pub memory_kinds: bool,
+    /// Limit, peak, swap, on v1 `kernel`: what changes seldom.
+    pub memory_bounds: bool,
     /// All of memory.
     pub memory: bool,
     pub pids: bool,
@@ -29,22 +35,33 @@ pub struct Figures {
 impl Figures {
     pub const ALL: Figures = Figures {
         cpu: true,
+        cpu_total: true,
         throttle: true,
         memory_usage: true,
+        memory_kinds: true,
+        memory_bounds: true,
         memory: true,
         pids: true,
         io: true,
         pressure: true,
     };
-    /// CPU time and memory usage, for a recorder that samples often.
-    pub const LITTLE: Figures = Figures {
-        cpu: true,
+    pub const NONE: Figures = Figures {
+        cpu: false,
+        cpu_total: false,
         throttle: false,
-        memory_usage: true,
+        memory_usage: false,
+        memory_kinds: false,
+        memory_bounds: false,
         memory: false,
         pids: false,
         io: false,
         pressure: false,
+    };
+    /// CPU time and memory usage, for one who samples often.
+    pub const LITTLE: Figures = Figures {
+        cpu: true,
+        memory_usage: true,
+        ..Figures::NONE
     };
 }
 
@@ -55,6 +72,7 @@ enum Source {
     CpuStatV1,
     CpuUserV1,
     CpuSystemV1,
+    CpuTotalV1,
     MemoryUsage,
     MemoryStatV1,
     MemoryStatV2,
@@ -82,25 +100,28 @@ const CPU_TIME_V1: Files = &[
     (Source::CpuUserV1, "cpuacct.usage_user"),
     (Source::CpuSystemV1, "cpuacct.usage_sys"),
 ];
+const CPU_TOTAL_V1: Files = &[(Source::CpuTotalV1, "cpuacct.usage")];
 const CPU_STAT_V1: Files = &[(Source::CpuStatV1, "cpu.stat")];
 const CPU_STAT_V2: Files = &[(Source::CpuStatV2, "cpu.stat")];
 const USAGE_V1: Files = &[(Source::MemoryUsage, "memory.usage_in_bytes")];
 const USAGE_V2: Files = &[(Source::MemoryUsage, "memory.current")];
-const MEMORY_V1: Files = &[
-    (Source::MemoryStatV1, "memory.stat"),
+const KINDS_V1: Files = &[(Source::MemoryStatV1, "memory.stat")];
+const KINDS_V2: Files = &[(Source::MemoryStatV2, "memory.stat")];
+const BOUNDS_V1: Files = &[
     (Source::MemoryKernelV1, "memory.kmem.usage_in_bytes"),
     (Source::MemoryLimit, "memory.limit_in_bytes"),
     (Source::MemoryPeak, "memory.max_usage_in_bytes"),
-    (Source::MemoryHitsV1, "memory.failcnt"),
-    (Source::MemoryOomV1, "memory.oom_control"),
 ];
-const MEMORY_V2: Files = &[
-    (Source::MemoryStatV2, "memory.stat"),
+const BOUNDS_V2: Files = &[
     (Source::MemoryLimit, "memory.max"),
     (Source::MemoryPeak, "memory.peak"),
     (Source::MemorySwapV2, "memory.swap.current"),
-    (Source::MemoryEventsV2, "memory.events"),
 ];
+const MEMORY_V1: Files = &[
+    (Source::MemoryHitsV1, "memory.failcnt"),
+    (Source::MemoryOomV1, "memory.oom_control"),
+];
+const MEMORY_V2: Files = &[(Source::MemoryEventsV2, "memory.events")];
 const PIDS: Files = &[
     (Source::PidsCurrent, "pids.current"),
     (Source::PidsLimit, "pids.max"),
@@ -207,10 +228,16 @@ fn choose(group: &Cgroup, figures: Figures) -> Vec<(usize, Files)> {
     let v1_time = layout.place(Controller::Cpuacct).is_some();
     add(Controller::Cpuacct, figures.cpu, CPU_TIME_V1, &[]);
     // On v2 one file says all of it
-    let stat = figures.throttle || (figures.cpu && !v1_time);
+    let total = figures.cpu_total && !figures.cpu;
+    add(Controller::Cpuacct, total, CPU_TOTAL_V1, &[]);
+    let stat = figures.throttle || ((figures.cpu || figures.cpu_total) && !v1_time);
     add(Controller::Cpu, stat, CPU_STAT_V1, CPU_STAT_V2);
-    let usage = figures.memory_usage || figures.memory;
+    let kinds = figures.memory_kinds || figures.memory;
+    let usage = figures.memory_usage || kinds;
     add(Controller::Memory, usage, USAGE_V1, USAGE_V2);
+    add(Controller::Memory, kinds, KINDS_V1, KINDS_V2);
+    let bounds = figures.memory_bounds || figures.memory;
+    add(Controller::Memory, bounds, BOUNDS_V1, BOUNDS_V2);
     add(Controller::Memory, figures.memory, MEMORY_V1, MEMORY_V2);
     add(Controller::Pids, figures.pids, PIDS, PIDS);
     add(Controller::Io, figures.io, IO_V1, IO_V2);
@@ -227,7 +254,9 @@ impl Source {
         match self {
             CpuStatV2 => text::cpu_stat_v2(text, stats),
             CpuStatV1 => text::cpu_stat_v1(text, stats),
-            CpuUserV1 | CpuSystemV1 => self.take_cpu(text, stats.cpu.get_or_insert_default()),
+            CpuUserV1 | CpuSystemV1 | CpuTotalV1 => {
+                self.take_cpu(text, stats.cpu.get_or_insert_default())
+            }
             PidsCurrent | PidsLimit => self.take_pids(text, stats.pids.get_or_insert_default()),
             IoBytesV1 | IoOpsV1 => {
                 if let Some(sums) = text::blkio(text) {
@@ -245,6 +274,10 @@ impl Source {
     fn take_cpu(self, text: &[u8], cpu: &mut CpuStats) {
         let time = number(text).unwrap_or(0);
         match self {
+            Source::CpuTotalV1 => {
+                cpu.total_ns = time;
+                return;
+            }
             Source::CpuUserV1 => cpu.user_ns = time,
             _ => cpu.system_ns = time,
         }

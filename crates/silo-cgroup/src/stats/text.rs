@@ -57,6 +57,7 @@ pub(super) fn memory_stat_v2(text: &[u8], memory: &mut MemoryStats) {
             b"shmem" => memory.shmem = value,
             b"inactive_file" => memory.inactive_file = value,
             b"kernel" => memory.kernel = Some(value),
+            b"slab_reclaimable" => memory.slab_reclaimable = value,
             _ => {}
         }
     }

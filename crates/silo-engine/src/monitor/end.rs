@@ -36,6 +36,7 @@ impl Monitor<'_> {
         self.note_end(&status);
         self.oom.looks_left = 1;
         self.oom_look();
+        self.end_record();
         self.drain();
         self.state.oom_killed = self.main_was_victim(process, code);
         self.main = None;
@@ -140,7 +141,7 @@ impl Monitor<'_> {
 
     fn delete_aside(&self, aside: Option<Aside>) {
         if let Some(aside) = aside {
-            let _ = self.engine.delete_aside(&aside, &self.config);
+            let _ = self.engine.delete_aside(&aside, &self.config, &self.state);
         }
     }
 

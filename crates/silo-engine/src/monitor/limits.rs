@@ -73,6 +73,7 @@ impl Monitor<'_> {
 
     fn changed_to(&mut self, after: Resources) {
         self.state.resources = Some(after);
+        self.record(super::record::Look::Changed);
         let event = Event::of_container(&self.config, &self.state.name, "update");
         self.engine.record(event);
     }

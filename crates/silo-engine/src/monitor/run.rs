@@ -17,6 +17,7 @@ use silo_types::{ContainerConfig, ContainerState, Result, Status};
 use super::{
     Attach, Client, Clock, Setup, listen,
     log::{LogWriter, Stream},
+    record::{Look, Recorder},
     start::{Main, Start},
 };
 use crate::{
@@ -55,6 +56,7 @@ pub(crate) struct Monitor<'a> {
     pub(super) ends: bool,
     pub(super) oom: super::oom::OomState,
     pub(super) freed: Freed,
+    pub(super) recorder: Option<Recorder>,
 }
 
 /// What the loop waits for, beside the clients by number.
@@ -109,6 +111,7 @@ impl<'a> Monitor<'a> {
             ends: false,
             oom: super::oom::OomState::new(),
             freed: Freed::default(),
+            recorder: None,
         };
         first.waits_for_start = true;
         if let Some(attach) = attach {
@@ -177,6 +180,7 @@ impl<'a> Monitor<'a> {
             // A command that only started it hears no more.
             client.gone = !client.attached;
         }
+        self.recorder = Some(Recorder::new());
         Ok(())
     }
 
@@ -191,7 +195,11 @@ impl<'a> Monitor<'a> {
                 Source::Error => self.read_output(Stream::Error),
                 Source::Terminal => self.read_terminal(),
                 Source::Input => self.write_input(),
-                Source::Oom => self.oom_event(),
+                Source::Oom => {
+                    // v1 gives notice before it kills: the peak is still there.
+                    self.record(Look::Alarm);
+                    self.oom_event();
+                }
                 Source::Client(index) => self.serve(*index, *flags),
                 Source::Exit => {}
             }
@@ -269,7 +277,8 @@ impl<'a> Monitor<'a> {
     }
 
     fn next_timer(&self) -> Option<Instant> {
-        [self.kill_at, self.restart_at, self.oom.look_at]
+        let record_at = self.record_at();
+        [self.kill_at, self.restart_at, self.oom.look_at, record_at]
             .into_iter()
             .flatten()
             .min()
@@ -284,6 +293,9 @@ impl<'a> Monitor<'a> {
         }
         if self.oom.look_at.is_some_and(|at| at <= now) {
             self.oom_look();
+        }
+        if self.record_at().is_some_and(|at| at <= now) {
+            self.record(Look::Usual);
         }
         if self.restart_at.is_some_and(|at| at <= now) {
             self.restart_at = None;

@@ -36,6 +36,13 @@ pub static VERBS: &[Verb] = &[
         "Make a container without starting it",
     )
     .runs(),
+    Verb::new::<dash::DashVerb>(
+        Container,
+        &["dash"],
+        &["dash"],
+        "[OPTIONS]",
+        "Watch the host and its containers: processes, namespaces, limits",
+    ),
     Verb::new::<diff::Diff>(
         Container,
         &["diff"],
@@ -100,6 +107,13 @@ pub static VERBS: &[Verb] = &[
         &["pause"],
         "CONTAINER [CONTAINER...]",
         "Freeze all processes of containers",
+    ),
+    Verb::new::<plot::Plot>(
+        Container,
+        &["plot"],
+        &["plot"],
+        "[OPTIONS] CONTAINER",
+        "Draw what a container used, also of one that was removed within the hour",
     ),
     Verb::new::<port::Port>(
         Container,
@@ -202,6 +216,13 @@ pub static VERBS: &[Verb] = &[
         &["wait"],
         "CONTAINER [CONTAINER...]",
         "Wait until containers end; print their exit codes",
+    ),
+    Verb::new::<what_if::WhatIf>(
+        Container,
+        &["what-if"],
+        &["what-if"],
+        "[OPTIONS] CONTAINER",
+        "Say what other limits would have done to a container",
     ),
     Verb::new::<whois::WhoisVerb>(
         Container,

@@ -45,6 +45,16 @@ pub fn local_rfc3339(moment: u64) -> String {
         .to_string()
 }
 
+/// `03:04:05` in the host's time zone; with the day before it where that is asked for: `02 Jan 03:04`.
+pub fn clock(moment: u64, day: bool) -> String {
+    let zoned = timestamp(moment).to_zoned_datetime(TimeZone::system());
+    match day {
+        true => zoned.strftime("%d %b %H:%M"),
+        false => zoned.strftime("%H:%M:%S"),
+    }
+    .to_string()
+}
+
 /// Local time minus UTC, in seconds.
 pub fn utc_offset() -> i32 {
     TimeZone::system().to_offset(timestamp(now())).seconds()

@@ -16,6 +16,7 @@ mod write;
 pub use attach::{Attachment, Ended, attach};
 pub use exec::{relay, wait};
 pub use raw::{RawMode, size, stdin_is_terminal, stdout_is_terminal};
+pub use write::write_all;
 
 use rustix::io::Errno;
 use silo_sys::signal::SignalFd;

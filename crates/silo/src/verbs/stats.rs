@@ -1,38 +1,52 @@
-//! `stats`: what containers use, live. `THROTTLED` is Silo's: the share of CPU periods in which the limit was used up.
+//! `stats`: what containers use, live. The first answer comes at once, from the recordings: nothing has to be watched for it.
+//!
+//! Scripts get Docker's columns and fields, and `THROTTLED`: the share of CPU periods in which the limit was used up. A terminal
+//! also gets the share of the CPU limit, the peak, the cache and the pressure.
 
 use std::time::Duration;
 
 use clap::Args;
-use silo_engine::{Container, Engine, Sample, Sampler};
+use silo_engine::{Container, Engine, Glance};
 use silo_types::{ByteSize, Result};
 
-use super::complain;
 use crate::{
     cli::{Context, Run},
     output::{Listing, Row, print, size},
     terminal::stdout_is_terminal,
 };
 
+const HEADERS: &[(&str, &str)] = &[
+    ("Container", "CONTAINER"),
+    ("ID", "CONTAINER ID"),
+    ("Name", "NAME"),
+    ("CPUPerc", "CPU %"),
+    ("CPULimitPerc", "OF LIMIT"),
+    ("MemUsage", "MEM USAGE / LIMIT"),
+    ("MemPerc", "MEM %"),
+    ("MemPeak", "PEAK"),
+    ("MemCache", "CACHE"),
+    ("Pressure", "PRESSURE"),
+    ("NetIO", "NET I/O"),
+    ("BlockIO", "BLOCK I/O"),
+    ("PIDs", "PIDS"),
+    ("Throttled", "THROTTLED"),
+];
+
 const STATS: Listing = Listing {
     table: "{{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}\t{{.Throttled}}",
     quiet: "{{.ID}}",
-    headers: &[
-        ("Container", "CONTAINER"),
-        ("ID", "CONTAINER ID"),
-        ("Name", "NAME"),
-        ("CPUPerc", "CPU %"),
-        ("MemUsage", "MEM USAGE / LIMIT"),
-        ("MemPerc", "MEM %"),
-        ("NetIO", "NET I/O"),
-        ("BlockIO", "BLOCK I/O"),
-        ("PIDs", "PIDS"),
-        ("Throttled", "THROTTLED"),
-    ],
+    headers: HEADERS,
 };
 
-/// Between two samples of a live view, and of a single one: many of the kernel's quota periods of 100 ms.
+/// What Silo knows beside: for templates, and on a terminal.
+const WATCHING: Listing = Listing {
+    table: "{{.Name}}\t{{.CPUPerc}}\t{{.CPULimitPerc}}\t{{.Throttled}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.MemPeak}}\t{{.MemCache}}\t{{.Pressure}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}",
+    quiet: "{{.ID}}",
+    headers: HEADERS,
+};
+
+/// Between two pictures of a live view.
 const LIVE: Duration = Duration::from_secs(1);
-const ONCE: Duration = Duration::from_millis(500);
 
 /// Its flags.
 #[derive(Args, Debug)]
@@ -62,23 +76,25 @@ pub struct StatsVerb {
 impl Run for StatsVerb {
     fn run(self, context: &Context) -> Result<i32> {
         let engine = context.engine()?;
-        let mut watched = Vec::new();
-        for name in &self.containers {
-            watched.push(Watched::new(&engine, engine.find(name)?));
-        }
         let memory = host_memory();
+        let on_terminal = stdout_is_terminal() && self.format.is_empty();
+        let listing = match on_terminal || !is_json(&self.format) {
+            true => Extent::All,
+            false => Extent::Docker,
+        };
+        let mut first = true;
         loop {
-            if self.containers.is_empty() {
-                self.look_for_others(&engine, &mut watched)?;
-            }
-            watched.iter_mut().for_each(|w| w.take());
-            std::thread::sleep(if self.no_stream { ONCE } else { LIVE });
-            let rows: Vec<Row> = watched
-                .iter_mut()
-                .map(|watched| watched.row(memory, !self.no_trunc))
+            let rows: Vec<Row> = self
+                .watched(&engine, first)?
+                .iter()
+                .map(|container| row(&engine, container, memory, !self.no_trunc, listing))
                 .collect();
-            let text = STATS.render(&self.format, false, &rows)?;
-            match !self.no_stream && stdout_is_terminal() && self.format.is_empty() {
+            let table = match on_terminal {
+                true => &WATCHING,
+                false => &STATS,
+            };
+            let text = table.render(&self.format, false, &rows)?;
+            match on_terminal && !self.no_stream {
                 // Home, the lines, and nothing of what stood below.
                 true => print(&format!("\x1b[2J\x1b[H{text}"))?,
                 false => print(&text)?,
@@ -86,132 +102,107 @@ impl Run for StatsVerb {
             if self.no_stream {
                 return Ok(0);
             }
-            if !self.containers.is_empty() {
-                continue;
-            }
-            watched.retain(|watched| watched.sampler.is_some() || self.all);
+            first = false;
+            std::thread::sleep(LIVE);
         }
     }
 }
 
 impl StatsVerb {
-    fn look_for_others(&self, engine: &Engine, watched: &mut Vec<Watched>) -> Result<()> {
-        for container in engine.list()? {
-            let known = watched.iter().any(|w| w.container.id() == container.id());
-            if !known && (self.all || container.state.status.is_up()) {
-                watched.push(Watched::new(engine, container));
-            }
+    /// Those that were named, or all that run. A name must be known at first; what is removed later is left out.
+    fn watched(&self, engine: &Engine, first: bool) -> Result<Vec<Container>> {
+        if !first && !self.containers.is_empty() {
+            let names = self.containers.iter();
+            return Ok(names.filter_map(|name| engine.find(name).ok()).collect());
         }
-        Ok(())
+        if !self.containers.is_empty() {
+            return self
+                .containers
+                .iter()
+                .map(|name| engine.find(name))
+                .collect();
+        }
+        let mut all = engine.list()?;
+        all.retain(|container| self.all || container.state.status.is_up());
+        Ok(all)
     }
 }
 
-/// A container with its open files; without a sampler it does not run.
-struct Watched {
-    container: Container,
-    sampler: Option<Sampler>,
-    before: Option<Sample>,
+/// How much a row says.
+#[derive(Clone, Copy, PartialEq)]
+enum Extent {
+    /// What scripts know.
+    Docker,
+    All,
 }
 
-impl Watched {
-    fn new(engine: &Engine, container: Container) -> Watched {
-        let sampler = match container.state.status.is_up() {
-            true => engine.sampler(&container).map_err(|e| complain(&e)).ok(),
-            false => None,
-        };
-        Watched {
-            container,
-            sampler,
-            before: None,
-        }
-    }
-
-    fn take(&mut self) {
-        if self.before.is_none() {
-            self.before = self.sampler.as_mut().and_then(|s| s.sample().ok());
-        }
-    }
-
-    fn row(&mut self, host_memory: u64, truncate: bool) -> Row {
-        let now = self.sampler.as_mut().and_then(|s| s.sample().ok());
-        if now.is_none() {
-            // It has ended.
-            self.sampler = None;
-        }
-        let figures = match (&self.before, &now) {
-            (Some(before), Some(now)) => Figures::between(before, now, host_memory),
-            _ => Figures::default(),
-        };
-        self.before = now;
-        let id = match truncate {
-            true => self.container.id().short(),
-            false => self.container.id().as_str(),
-        };
-        Row::new([
-            ("Container", id.to_owned()),
-            ("ID", id.to_owned()),
-            ("Name", self.container.name().to_owned()),
-            ("CPUPerc", percent(figures.cpu)),
-            (
-                "MemUsage",
-                format!("{} / {}", ByteSize(figures.memory), ByteSize(figures.limit)),
-            ),
-            (
-                "MemPerc",
-                percent(match figures.limit {
-                    0 => 0.0,
-                    limit => figures.memory as f64 * 100.0 / limit as f64,
-                }),
-            ),
-            ("NetIO", both(figures.network)),
-            ("BlockIO", both(figures.blocks)),
-            ("PIDs", figures.pids.to_string()),
-            ("Throttled", percent(figures.throttled)),
-        ])
-    }
+fn is_json(format: &str) -> bool {
+    matches!(format.trim(), "json" | "{{json .}}")
 }
 
-/// What a row shows.
-#[derive(Debug, Default, PartialEq)]
-struct Figures {
-    /// Percent of one processor.
-    cpu: f64,
-    memory: u64,
-    limit: u64,
-    network: (u64, u64),
-    blocks: (u64, u64),
-    pids: u64,
-    /// Percent of the periods since the sample before.
-    throttled: f64,
-}
-
-impl Figures {
-    fn between(before: &Sample, now: &Sample, host_memory: u64) -> Figures {
-        let elapsed = now.time.saturating_sub(before.time).max(1);
-        let (old, new) = (
-            before.stats.cpu.unwrap_or_default(),
-            now.stats.cpu.unwrap_or_default(),
-        );
-        let memory = now.stats.memory.unwrap_or_default();
-        let io = now.stats.io.unwrap_or_default();
-        let throttled = match (old.throttle, new.throttle) {
-            (Some(old), Some(new)) if new.periods > old.periods => {
-                let share = new.throttled.saturating_sub(old.throttled) as f64;
-                share * 100.0 / (new.periods - old.periods) as f64
-            }
-            _ => 0.0,
-        };
-        Figures {
-            cpu: new.total_ns.saturating_sub(old.total_ns) as f64 * 100.0 / elapsed as f64,
-            memory: memory.used,
-            // Docker shows the host's memory where there is no limit.
-            limit: memory.limit.unwrap_or(host_memory).min(host_memory),
-            network: now.network.unwrap_or_default(),
-            blocks: (io.read_bytes, io.write_bytes),
-            pids: now.stats.pids.map_or(0, |pids| pids.current),
-            throttled,
+/// A container's line; of one that does not run, or that ends meanwhile, with nothing in it.
+fn row(
+    engine: &Engine,
+    container: &Container,
+    host_memory: u64,
+    truncate: bool,
+    extent: Extent,
+) -> Row {
+    let glance = match container.state.status.is_up() {
+        true => engine.glance(container).unwrap_or_default(),
+        false => Glance::default(),
+    };
+    let (moment, step) = (&glance.moment, &glance.step);
+    let id = match truncate {
+        true => container.id().short(),
+        false => container.id().as_str(),
+    };
+    let used = moment.used();
+    // Docker shows the host's memory where there is no limit.
+    let limit = match (moment.time, moment.memory_limit) {
+        (0, _) => 0,
+        (_, 0) => host_memory,
+        (_, limit) => limit.min(host_memory),
+    };
+    let of = |part: f64, whole: f64| {
+        if whole > 0.0 {
+            part * 100.0 / whole
+        } else {
+            0.0
         }
+    };
+    let mut row = Row::new([
+        ("Container", id.to_owned()),
+        ("ID", id.to_owned()),
+        ("Name", container.name().to_owned()),
+        ("CPUPerc", percent(step.cpu / 10.0)),
+        (
+            "MemUsage",
+            format!("{} / {}", ByteSize(used), ByteSize(limit)),
+        ),
+        ("MemPerc", percent(of(used as f64, limit as f64))),
+        ("NetIO", both((moment.received, moment.sent))),
+        ("BlockIO", both((moment.read, moment.written))),
+        ("PIDs", moment.pids.to_string()),
+        ("Throttled", percent(step.throttled * 100.0)),
+    ]);
+    if extent == Extent::All {
+        let of_limit = match moment.cpu_limit {
+            0 => "-".to_owned(),
+            limit => percent(of(step.cpu, limit as f64)),
+        };
+        let pressures = [step.cpu_pressure, step.memory_pressure, step.io_pressure];
+        let pressure = pressures.into_iter().fold(0.0, f64::max);
+        let more = [
+            ("CPULimitPerc", of_limit),
+            ("MemPeak", ByteSize(moment.peak).to_string()),
+            ("MemCache", ByteSize(moment.cache()).to_string()),
+            ("Pressure", percent(pressure * 100.0)),
+        ];
+        let more = more.map(|(name, value)| (name.to_owned(), value.into()));
+        row.fields.extend(more);
     }
+    row
 }
 
 fn percent(value: f64) -> String {

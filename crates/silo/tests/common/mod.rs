@@ -4,6 +4,7 @@
 //! and a leak check when it is dropped: whatever the test made, nothing of it may be left in the kernel or on disk.
 #![allow(dead_code, reason = "each test program uses its part of this")]
 
+pub mod grid;
 pub mod kernel;
 mod leaks;
 mod network;
@@ -259,8 +260,19 @@ impl Host {
         self.terminal_of((24, 80), words)
     }
 
+    /// The same for somebody who wants no colours.
+    pub fn terminal_plain(&self, words: &[&str]) -> Session {
+        let mut command = self.on_terminal(words);
+        command.env("NO_COLOR", "1");
+        Session::start(command, (24, 80))
+    }
+
     /// A command on a terminal of (rows, columns).
     pub fn terminal_of(&self, size: (u16, u16), words: &[&str]) -> Session {
+        Session::start(self.on_terminal(words), size)
+    }
+
+    fn on_terminal(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_silo"));
         command
             .arg("__on-terminal")
@@ -270,7 +282,7 @@ impl Host {
             .env("TERM", "xterm")
             .env_remove("NO_COLOR")
             .current_dir(&self.files);
-        Session::start(command, size)
+        command
     }
 
     /// What `inspect` says about a container, an image or a volume.

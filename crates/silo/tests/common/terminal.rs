@@ -23,6 +23,8 @@ pub const PROMPT: &str = "# ";
 pub struct Session {
     child: Child,
     master: File,
+    /// The terminal's mode before the program had it.
+    pub first_mode: String,
     /// Everything that appeared.
     pub screen: String,
     /// Where the next search begins.
@@ -44,7 +46,9 @@ impl Session {
             .stderr(slave);
         let master = File::from(master);
         set_size(&master, size);
+        let first_mode = mode(&master);
         Session {
+            first_mode,
             child: command.spawn().unwrap(),
             master,
             screen: String::new(),
@@ -54,6 +58,11 @@ impl Session {
 
     pub fn pid(&self) -> i32 {
         self.child.id() as i32
+    }
+
+    /// The terminal's mode as text, to compare.
+    pub fn mode(&self) -> String {
+        mode(&self.master)
     }
 
     /// Changes the size, as a person who drags the window's corner.
@@ -161,6 +170,10 @@ impl Session {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn mode(terminal: &File) -> String {
+    format!("{:?}", rustix::termios::tcgetattr(terminal).unwrap())
 }
 
 fn set_size(terminal: &File, (rows, columns): (u16, u16)) {

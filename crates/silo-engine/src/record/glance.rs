@@ -1,0 +1,104 @@
+//! What a running container uses just now, without waiting: from its recording, or, in its first tenth of a second, from its
+//! control groups.
+
+use std::time::Duration;
+
+use silo_cgroup::{CpuStats, MemoryStats, Stats};
+use silo_types::{Error, Result};
+
+use super::{Moment, Step};
+use crate::{Engine, Sample, container::Container, create::now};
+
+/// The newest moment, and what happens at it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Glance {
+    pub moment: Moment,
+    pub step: Step,
+}
+
+/// Of a container that is older and has no recording (the disk was full) the rates are measured for so long.
+const WATCH: Duration = Duration::from_millis(200);
+
+impl Engine {
+    /// Conflict when it does not run.
+    pub fn glance(&self, container: &Container) -> Result<Glance> {
+        container.main_process()?;
+        let run = container.state.started / 1_000_000;
+        if let Some(moments) = self.newest_moments(container.id())
+            && let Some(last) = moments.last().filter(|last| last.run == run)
+            && let Some(step) = Step::glance(&moments, now() / 1_000_000)
+        {
+            return Ok(Glance {
+                moment: *last,
+                step,
+            });
+        }
+        let mut sampler = self.sampler(container)?;
+        let first = Moment::of_sample(&sampler.sample()?, run);
+        let birth = Moment {
+            time: run,
+            run,
+            ..Moment::default()
+        };
+        let young = first.time.saturating_sub(run) < 2000;
+        let (before, moment) = match young {
+            true => (birth, first),
+            false => {
+                std::thread::sleep(WATCH);
+                (first, Moment::of_sample(&sampler.sample()?, run))
+            }
+        };
+        let step = Step::between(&before, &moment)
+            .ok_or_else(|| Error::internal("the clock was set back"))?;
+        Ok(Glance { moment, step })
+    }
+}
+
+impl Moment {
+    fn of_sample(sample: &Sample, run: u64) -> Moment {
+        let mut moment = Moment {
+            time: sample.time / 1_000_000,
+            run,
+            ..Moment::default()
+        };
+        moment.take_cpu(&sample.stats.cpu.unwrap_or_default());
+        moment.take_memory(&sample.stats.memory.unwrap_or_default());
+        moment.take_others(&sample.stats, sample.network);
+        moment
+    }
+
+    pub(crate) fn take_cpu(&mut self, cpu: &CpuStats) {
+        let throttle = cpu.throttle.unwrap_or_default();
+        self.cpu = cpu.total_ns / 1000;
+        self.periods = throttle.periods;
+        self.throttled = throttle.throttled;
+        self.throttled_time = throttle.throttled_ns / 1000;
+    }
+
+    pub(crate) fn take_memory(&mut self, memory: &MemoryStats) {
+        self.usage = memory.usage;
+        self.held = memory.held();
+        self.inactive_file = memory.inactive_file;
+        self.swap = memory.swap.unwrap_or(self.swap);
+    }
+
+    /// What changes slowly.
+    pub(crate) fn take_others(&mut self, stats: &Stats, network: Option<(u64, u64)>) {
+        if let Some(memory) = stats.memory {
+            self.memory_limit = memory.limit.unwrap_or(0);
+            self.peak = memory.peak.unwrap_or(0);
+            self.swap = memory.swap.unwrap_or(self.swap);
+        }
+        self.pids = stats.pids.map_or(0, |pids| pids.current);
+        if let Some(io) = stats.io {
+            (self.read, self.written) = (io.read_bytes, io.write_bytes);
+        }
+        let total = |psi: Option<silo_cgroup::Psi>| psi.map_or(0, |psi| psi.some.total_us);
+        self.cpu_pressure = total(stats.pressure.cpu);
+        self.memory_pressure = total(stats.pressure.memory);
+        self.io_pressure = total(stats.pressure.io);
+        if let Some((received, sent)) = network {
+            (self.received, self.sent) = (received, sent);
+        }
+    }
+}

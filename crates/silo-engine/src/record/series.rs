@@ -1,0 +1,198 @@
+//! Moments in order, and what lies between two of them: rates and shares. Pure.
+
+use super::Moment;
+
+/// Moments of one container, oldest first, perhaps of several runs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Series {
+    pub moments: Vec<Moment>,
+}
+
+/// What happened from one moment to another of the same run.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Step {
+    /// Milliseconds.
+    pub length: u64,
+    /// Thousandths of a processor: the mean.
+    pub cpu: f64,
+    /// The busiest part that is known of, thousandths of a processor.
+    pub cpu_high: f64,
+    /// Share of the quota periods in which the quota was used up, 0 to 1.
+    pub throttled: f64,
+    pub periods: u64,
+    /// Shares of the time in which some process waited, 0 to 1.
+    pub cpu_pressure: f64,
+    pub memory_pressure: f64,
+    pub io_pressure: f64,
+    /// Bytes each second.
+    pub received: f64,
+    pub sent: f64,
+    pub read: f64,
+    pub written: f64,
+    pub oom_kills: u64,
+}
+
+/// A second is ten quota periods: shares of fewer jump.
+const GLANCE: u64 = 1000;
+
+impl Step {
+    /// `None` when another run began between the two, or no time passed.
+    pub fn between(before: &Moment, now: &Moment) -> Option<Step> {
+        if before.run != now.run {
+            return None;
+        }
+        Step::over(before, now, now.time.saturating_sub(before.time))
+    }
+
+    fn over(before: &Moment, now: &Moment, length: u64) -> Option<Step> {
+        if length == 0 {
+            return None;
+        }
+        let grown = |of: fn(&Moment) -> u64| of(now).saturating_sub(of(before));
+        let rate = |of: fn(&Moment) -> u64| grown(of) as f64 * 1000.0 / length as f64;
+        // Microseconds of milliseconds.
+        let share = |of: fn(&Moment) -> u64| (rate(of) / 1e6).min(1.0);
+        let periods = grown(|m| m.periods);
+        let cpu = rate(|m| m.cpu) / 1000.0;
+        Some(Step {
+            length,
+            cpu,
+            cpu_high: cpu.max(now.cpu_high as f64),
+            throttled: match periods {
+                0 => 0.0,
+                periods => (grown(|m| m.throttled) as f64 / periods as f64).min(1.0),
+            },
+            periods,
+            cpu_pressure: share(|m| m.cpu_pressure),
+            memory_pressure: share(|m| m.memory_pressure),
+            io_pressure: share(|m| m.io_pressure),
+            received: rate(|m| m.received),
+            sent: rate(|m| m.sent),
+            read: rate(|m| m.read),
+            written: rate(|m| m.written),
+            oom_kills: grown(|m| m.oom_kills),
+        })
+    }
+
+    /// What a running container does just now: over the second before its newest moment, or, when it has not moved since (an
+    /// idle container is written down seldom), over the second before `now`.
+    pub fn glance(moments: &[Moment], now: u64) -> Option<Step> {
+        let last = moments.last()?;
+        let of_run = moments.iter().rev().take_while(|m| m.run == last.run);
+        let before = of_run.clone().nth(1);
+        let usual = before.map_or(100, |before| last.time.saturating_sub(before.time));
+        let silent = now.saturating_sub(last.time);
+        let end = match silent > usual + usual / 2 + 150 {
+            true => now,
+            false => last.time,
+        };
+        let from = end.saturating_sub(GLANCE);
+        let birth = Moment {
+            time: last.run,
+            run: last.run,
+            ..Moment::default()
+        };
+        // Of a block that has not reached back a second: from its first on.
+        let oldest = of_run.clone().last();
+        let start = of_run
+            .clone()
+            .find(|m| m.time <= from)
+            .or_else(|| oldest.filter(|m| last.time - m.time > GLANCE / 2))
+            .copied()
+            .unwrap_or(birth);
+        Step::over(&start, last, end.saturating_sub(start.time))
+    }
+}
+
+impl Series {
+    /// From a moment on, and the one before it, so that the first step is whole.
+    pub fn since(&self, time: u64) -> Series {
+        let first = self.moments.partition_point(|m| m.time < time);
+        Series {
+            moments: self.moments[first.saturating_sub(1)..].to_vec(),
+        }
+    }
+
+    /// Each moment with the step that led to it.
+    pub fn steps(&self) -> impl Iterator<Item = (&Moment, Step)> {
+        let pairs = self.moments.windows(2);
+        pairs.filter_map(|pair| Some((&pair[1], Step::between(&pair[0], &pair[1])?)))
+    }
+
+    /// Milliseconds from the first moment to the last.
+    pub fn length(&self) -> u64 {
+        match (self.moments.first(), self.moments.last()) {
+            (Some(first), Some(last)) => last.time.saturating_sub(first.time),
+            _ => 0,
+        }
+    }
+
+    /// Moments at which processes were killed for want of memory, and how many.
+    pub fn kills(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.steps()
+            .filter(|(_, step)| step.oom_kills > 0)
+            .map(|(moment, step)| (moment.time, step.oom_kills))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moment(time: u64, cpu: u64) -> Moment {
+        Moment {
+            time,
+            cpu,
+            run: 1000,
+            ..Moment::default()
+        }
+    }
+
+    #[test]
+    fn rates_are_of_one_run() {
+        let before = moment(2000, 0);
+        let now = Moment {
+            periods: 10,
+            throttled: 4,
+            received: 5000,
+            memory_pressure: 250_000,
+            ..moment(3000, 500_000)
+        };
+        let step = Step::between(&before, &now).unwrap();
+        assert_eq!((step.cpu, step.throttled), (500.0, 0.4));
+        assert_eq!((step.received, step.memory_pressure), (5000.0, 0.25));
+        let other = Moment { run: 2500, ..now };
+        assert_eq!(Step::between(&before, &other), None);
+        assert_eq!(Step::between(&now, &now), None);
+    }
+
+    #[test]
+    fn a_glance_is_of_the_last_second() {
+        let burning: Vec<Moment> = (0..50)
+            .map(|n| moment(2000 + n * 100, n * 50_000))
+            .collect();
+        let last = burning.last().unwrap().time;
+        let cpu = |moments: &[Moment], now| Step::glance(moments, now).unwrap().cpu.round();
+        assert_eq!(cpu(&burning, last + 60), 500.0);
+        // It has been at rest for half a second, then for long.
+        assert_eq!(cpu(&burning, last + 500), 250.0);
+        assert_eq!(cpu(&burning, last + 5000), 0.0);
+        // Just born: since its birth.
+        assert_eq!(cpu(&[moment(1100, 100_000)], 1150), 1000.0);
+        // One of a kind that is looked at each second.
+        let slow: Vec<Moment> = (0..9).map(|n| moment(2000 + n * 1000, n * 2000)).collect();
+        assert_eq!(cpu(&slow, 10_900), 2.0);
+        assert_eq!(Step::glance(&[], 5), None);
+    }
+
+    #[test]
+    fn since_keeps_one_before() {
+        let series = Series {
+            moments: (1..10).map(|n| moment(n * 1000, 0)).collect(),
+        };
+        assert_eq!(series.since(5500).moments[0].time, 5000);
+        assert_eq!(series.since(0).moments.len(), 9);
+        assert_eq!(series.since(99_000).moments.len(), 1);
+        assert_eq!(series.length(), 8000);
+    }
+}

@@ -1,0 +1,172 @@
+//! `plot`: what a container used, drawn; also of one that was removed within the hour.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use silo_engine::{Recording, Series};
+use silo_types::{Doing, Error, Result};
+
+use crate::{
+    cli::{Context, Run},
+    output::{Style, now, print, rfc3339, since},
+    plot::{Curve, Face, Kind, svg, text},
+    terminal,
+};
+
+/// Lines of a curve.
+const HEIGHT: usize = 9;
+
+/// Columns of a picture.
+const FINE: usize = 450;
+
+/// Its flags.
+#[derive(Args, Debug)]
+pub struct Plot {
+    /// Memory; with neither --mem nor --cpu: both
+    #[arg(long)]
+    mem: bool,
+    /// Processors
+    #[arg(long)]
+    cpu: bool,
+    /// From then on: a duration such as 10m, or a moment
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Up to then
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Write a picture
+    #[arg(long, value_name = "FILE", conflicts_with = "csv")]
+    svg: Option<PathBuf>,
+    /// Print a line of figures for each moment
+    #[arg(long)]
+    csv: bool,
+    /// Name or id
+    #[arg(value_name = "CONTAINER")]
+    container: String,
+}
+
+impl Run for Plot {
+    fn run(self, context: &Context) -> Result<i32> {
+        let recording = context.engine()?.recording(&self.container)?;
+        let (from, to) = self.window(&recording)?;
+        let mut series = recording.series.since(from);
+        series.moments.retain(|moment| moment.time <= to);
+        if series.moments.is_empty() {
+            return Err(nothing(&recording));
+        }
+        if self.csv {
+            print(&csv(&series, from))?;
+            return Ok(0);
+        }
+        let both = self.mem == self.cpu;
+        let kinds = [(Kind::Memory, self.mem), (Kind::Cpu, self.cpu)];
+        let wanted = kinds.into_iter().filter(|(_, asked)| both || *asked);
+        let columns = match self.svg {
+            Some(_) => FINE,
+            None => width(),
+        };
+        let curves: Vec<Curve> = wanted
+            .map(|(kind, _)| Curve::new(kind, &series, from, to, columns))
+            .collect();
+        if let Some(path) = &self.svg {
+            let picture = svg(&recording.name, &curves);
+            std::fs::write(path, picture).doing_with(|| format!("write {}", path.display()))?;
+            return Ok(0);
+        }
+        let face = match Style::of_stdout() {
+            Style::Plain => Face::Plain,
+            Style::Coloured => Face::Coloured,
+        };
+        let drawn: Vec<String> = curves.iter().map(|c| text(c, HEIGHT, face)).collect();
+        print(&drawn.join("\n"))?;
+        Ok(0)
+    }
+}
+
+impl Plot {
+    /// From and to, milliseconds since the epoch: what was asked for, cut to what is there.
+    fn window(&self, recording: &Recording) -> Result<(u64, u64)> {
+        let moments = &recording.series.moments;
+        let (Some(first), Some(last)) = (moments.first(), moments.last()) else {
+            return Err(nothing(recording));
+        };
+        let from = match &self.since {
+            Some(text) => since("since", text)? / 1_000_000,
+            None => 0,
+        };
+        let runs = recording
+            .container
+            .as_ref()
+            .is_some_and(|c| c.state.status.is_up());
+        let end = match (&self.until, runs) {
+            (Some(text), _) => since("until", text)? / 1_000_000,
+            (None, true) => now() / 1_000_000,
+            (None, false) => last.time,
+        };
+        // One that is idle is written down seldom: it is drawn up to the last that is known.
+        let end = end.min(last.time);
+        Ok((from.max(first.time).min(end), end))
+    }
+}
+
+fn nothing(recording: &Recording) -> Error {
+    let started = recording.state().is_some_and(|state| state.started > 0);
+    Error::conflict(match started {
+        true => format!(
+            "nothing was recorded of {} in that time: recording begins a tenth of a second after the start",
+            recording.name
+        ),
+        false => format!(
+            "nothing was recorded of {}: it was never started",
+            recording.name
+        ),
+    })
+}
+
+/// Columns for the curve.
+fn width() -> usize {
+    let columns = match terminal::size().1 {
+        0 => 80,
+        columns => usize::from(columns),
+    };
+    columns.clamp(30, 240) - crate::plot::LABELS - 2
+}
+
+/// A header, and a line for each moment that has a step before it.
+fn csv(series: &Series, from: u64) -> String {
+    let mut out = String::from(
+        "time,held_bytes,held_high_bytes,usage_bytes,used_bytes,cache_bytes,swap_bytes,memory_limit_bytes,cpu,cpu_high,cpu_limit,throttled,pids,received_bytes,sent_bytes,read_bytes,written_bytes,cpu_pressure,memory_pressure,io_pressure,oom_kills\n",
+    );
+    let before = series.moments.first().filter(|first| first.time >= from);
+    let first = before.map(|first| (first, silo_engine::Step::default()));
+    for (m, step) in first.into_iter().chain(series.steps()) {
+        if m.time < from {
+            continue;
+        }
+        out += &format!(
+            "{},{},{},{},{},{},{},{},{:.3},{:.3},{:.3},{:.4},{},{},{},{},{},{:.4},{:.4},{:.4},{}\n",
+            rfc3339(m.time * 1_000_000),
+            m.held,
+            m.held_high,
+            m.usage,
+            m.used(),
+            m.cache(),
+            m.swap,
+            m.memory_limit,
+            step.cpu / 1000.0,
+            step.cpu_high / 1000.0,
+            m.cpu_limit as f64 / 1000.0,
+            step.throttled,
+            m.pids,
+            m.received,
+            m.sent,
+            m.read,
+            m.written,
+            step.cpu_pressure,
+            step.memory_pressure,
+            step.io_pressure,
+            m.oom_kills
+        );
+    }
+    out
+}

@@ -1,0 +1,251 @@
+//! The dashboard, on a real terminal of 80 by 24.
+
+use std::time::{Duration, Instant};
+
+use crate::common::{Host, SOON, Session, grid::Grid, kernel, signal, until};
+
+const SIZE: (usize, usize) = (24, 80);
+
+/// What the terminal shows now.
+fn shown(session: &Session) -> Grid {
+    let from = session
+        .screen
+        .rfind("\x1b[?1049h")
+        .expect("the second screen");
+    Grid::of(&session.screen[from..], SIZE)
+}
+
+/// Waits until the picture has all of these words.
+#[track_caller]
+fn see(session: &mut Session, words: &[&str]) -> String {
+    let end = Instant::now() + SOON;
+    loop {
+        session.watch(Duration::from_millis(100));
+        if session.screen.contains("\x1b[?1049h") {
+            let grid = shown(session);
+            assert!(!grid.overflowed, "beyond the edge:\n{}", grid.text());
+            let text = grid.text();
+            if words.iter().all(|word| text.contains(word)) {
+                return text;
+            }
+            assert!(Instant::now() < end, "{words:?} are not in:\n{text}");
+        }
+        assert!(Instant::now() < end, "no picture: {:?}", session.screen);
+    }
+}
+
+fn offline<'a>(flags: &[&'a str], words: &[&'a str]) -> Vec<&'a str> {
+    [&["run", "-d"], flags, &["lab"], words].concat()
+}
+
+#[test]
+fn the_picture_has_host_containers_and_both_pids() {
+    let host = Host::new();
+    let words = ["saturate-mem", "--size", "50m"];
+    host.ok(&offline(
+        &["--name", "hungry", "--network", "none", "-m", "64m"],
+        &words,
+    ));
+    host.idle("idle", &[]);
+    let mut session = host.terminal(&["dash"]);
+    session.keys("sss");
+    let pid = host.pid("hungry").to_string();
+    session.keys("/hungry\r");
+    let text = see(
+        &mut session,
+        &[
+            "cpu ",
+            "mem ",
+            "swap ",
+            "hungry",
+            "HOST-PID",
+            &pid,
+            "saturate-mem",
+            "filter 'hungry'",
+            " 50.",
+        ],
+    );
+    assert!(!text.contains("idle"), "{text}");
+    // Its share of its limit, and its letter in the bar of the host's memory.
+    let line = text
+        .lines()
+        .find(|line| line.contains(" a hungry"))
+        .unwrap();
+    assert!(
+        ["78%", "79%", "80%"]
+            .iter()
+            .any(|share| line.contains(share)),
+        "{line}"
+    );
+    assert!(shown(&session).coloured);
+    session.keys("\x1b");
+    see(&mut session, &["idle", "hungry"]);
+    session.keys("?");
+    see(
+        &mut session,
+        &["help: any key closes it", "what cannot be dropped"],
+    );
+    session.keys("x4");
+    see(&mut session, &["memory  last", "cpu  last", "▼"]);
+    session.keys("5");
+    see(&mut session, &["times are UTC"]);
+    session.keys("q");
+    assert_eq!(session.wait(), 0);
+}
+
+#[test]
+fn namespaces_that_are_the_hosts_are_named() {
+    let host = Host::new();
+    host.idle("private", &[]);
+    host.ok(&offline(
+        &["--name", "open", "--pid", "host", "--network", "host"],
+        &["sleep", "600"],
+    ));
+    let mut session = host.terminal(&["dash"]);
+    session.keys("s\x1b[H2/e\x1b");
+    session.keys("ssss");
+    let text = see(
+        &mut session,
+        &["NAME                 pid", "private", "open"],
+    );
+    let grid: Vec<&str> = text
+        .lines()
+        .skip_while(|line| !line.contains("   pid "))
+        .collect();
+    let of = |name: &str| {
+        *grid
+            .iter()
+            .find(|line| line.trim_start().starts_with(name))
+            .unwrap()
+    };
+    assert_eq!(
+        of("open").matches("SHARED").count(),
+        of("private").matches("SHARED").count() + 2,
+        "{text}"
+    );
+    session.keys("q");
+    assert_eq!(session.wait(), 0);
+}
+
+#[test]
+fn signals_are_sent_to_containers_and_processes() {
+    let host = Host::new();
+    let script = "sleep 601 & sleep 602 & wait; sleep 600";
+    host.ok(&offline(
+        &["--name", "box", "--network", "none"],
+        &["sh", "-c", script],
+    ));
+    until("its processes", || {
+        host.ok(&["top", "box"]).lines().count() == 4
+    });
+    let mut session = host.terminal(&["dash"]);
+    see(&mut session, &["sleep 601", "sleep 602"]);
+    // The second process, by the mouse: third row of the list below.
+    session.keys("\t\x1b[B");
+    session.keys("k");
+    see(&mut session, &["signal to a process", "KILL"]);
+    session.keys("\x1b[B\r");
+    see(&mut session, &["sent SIGKILL to process"]);
+    until("the end of one", || {
+        host.ok(&["top", "box"]).lines().count() == 3
+    });
+    assert_eq!(host.status("box"), "running");
+    session.keys("\tk");
+    see(&mut session, &["signal to box"]);
+    session.keys("\x1b[B\r");
+    see(&mut session, &["sent SIGKILL to box"]);
+    host.ended("box");
+    see(&mut session, &["exit 137"]);
+    session.keys("q");
+    assert_eq!(session.wait(), 0);
+}
+
+#[test]
+fn a_limit_is_changed_and_taken_back() {
+    let host = Host::new();
+    host.idle("box", &["-m", "100m"]);
+    let mut session = host.terminal(&["dash"]);
+    let memory = || {
+        host.inspect("box")["HostConfig"]["Memory"]
+            .as_u64()
+            .unwrap()
+            >> 20
+    };
+    let quota = || kernel::cpu_quota(host.pid("box"));
+    session.keys("3");
+    see(
+        &mut session,
+        &["LIMIT", "memory", "100M", "processors", "none"],
+    );
+    session.keys("+");
+    see(&mut session, &["memory limit of box: 110MiB", "110M"]);
+    assert_eq!(memory(), 110);
+    session.keys("--");
+    see(&mut session, &["memory limit of box: 90MiB"]);
+    assert_eq!(memory(), 90);
+    session.keys("uuu");
+    see(&mut session, &["taken back", "100M"]);
+    assert_eq!(memory(), 100);
+    session.keys("\t\x1b[B-");
+    let text = see(
+        &mut session,
+        &["limit of box: 0.", "processors; u takes it back"],
+    );
+    let said = text.lines().last().unwrap().split(' ').nth(4).unwrap();
+    let said: f64 = said.parse().unwrap();
+    // Shown in hundredths.
+    assert!((said * 1e5 - quota().0 as f64).abs() <= 500.0, "{text}");
+    assert_eq!(quota().1, 100_000);
+    session.keys("u");
+    see(&mut session, &["taken back", "none"]);
+    assert_eq!(quota().0, -1);
+    session.keys("q");
+    assert_eq!(session.wait(), 0);
+}
+
+#[test]
+fn the_terminal_comes_back_whatever_ends_it() {
+    let host = Host::new();
+    host.idle("idle", &[]);
+    for number in [0, 1, 2, 3, 15] {
+        let mut session = host.terminal(&["dash"]);
+        let before = session.first_mode.clone();
+        see(&mut session, &["idle", "HOST-PID"]);
+        assert_ne!(session.mode(), before, "it is not raw");
+        match number {
+            0 => session.keys("\x03"),
+            number => signal(session.pid(), number),
+        }
+        let code = session.wait();
+        assert_eq!(code, if number == 0 { 0 } else { 128 + number });
+        assert_eq!(session.mode(), before, "after signal {number}");
+        let end = &session.screen[session.screen.rfind("\x1b[?1049h").unwrap()..];
+        for escape in ["\x1b[?1049l", "\x1b[?25h", "\x1b[?1000l"] {
+            assert!(end.contains(escape), "{escape:?} after signal {number}");
+        }
+    }
+}
+
+#[test]
+fn it_needs_a_terminal_and_says_what_does_not() {
+    let host = Host::new();
+    host.idle("idle", &["-m", "64m"]);
+    host.fails(&["dash"], 1, "silo stats --no-stream");
+    let json = host.ok(&["dash", "--format", "json"]);
+    let facts: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        facts["Host"]["CPUs"].as_array().unwrap().len(),
+        kernel::cpus()
+    );
+    assert_eq!(facts["Containers"][0]["Name"], "idle");
+    assert_eq!(facts["Containers"][0]["MemoryLimit"], 64 << 20);
+    assert_eq!(facts["Containers"][0]["PIDs"], 1);
+    // Without colours it is the same picture.
+    let mut session = host.terminal_plain(&["dash"]);
+    see(&mut session, &["idle", "HOST-PID"]);
+    assert!(!shown(&session).coloured);
+    session.resize(12, 60);
+    session.watch(Duration::from_millis(300));
+    session.keys("q");
+    assert_eq!(session.wait(), 0);
+}
