@@ -106,12 +106,13 @@ pub(crate) struct Passage<'a> {
 impl Passage<'_> {
     /// Goes through and returns in the process that goes on; the one that called ends.
     pub(crate) fn go(&self, channel: &Channel) -> Result<()> {
-        // Who is in a joined namespace must not look at this process before it is the program (CVE-2016-9962).
-        hide()?;
+        // Its own files in /proc are the caller's only as long as it does not hide.
         let offsets = match self.plan.time_offsets.as_str() {
             "" => None,
             _ => Some(open_offsets()?),
         };
+        // Who is in a joined namespace must not look at this process before it is the program (CVE-2016-9962).
+        hide()?;
         raise_limits(&self.plan.rlimits);
         let later = self.join_what_can_be()?;
         if let Some(user) = self.user {

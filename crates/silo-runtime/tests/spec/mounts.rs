@@ -4,6 +4,7 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     process::Command,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use serde_json::{Value, json};
@@ -253,6 +254,38 @@ fn links_of_the_image_lead_nowhere() {
         run.errors
     );
     assert_eq!(fs::read_to_string(&canary).unwrap(), "whole");
+}
+
+/// Whoever shares the root swaps a folder and a link out of it, as fast as it can (2021-30465, 2024-45310).
+#[test]
+fn a_race_of_links_leads_nowhere() {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    let mut bundle = Bundle::new();
+    let (folder, link) = (bundle.rootfs().join("a"), bundle.rootfs().join("b"));
+    fs::create_dir(&folder).unwrap();
+    symlink(bundle.host(), &link).unwrap();
+    bundle.mount(json!({"destination": "/a/made/deep", "type": "tmpfs", "source": "t"}));
+    bundle.set("/process/cwd", json!("/a/work"));
+    let end = AtomicBool::new(false);
+    let rounds = std::thread::scope(|scope| {
+        let swaps = scope.spawn(|| {
+            let mut swaps = 0;
+            while !end.load(Ordering::Relaxed) {
+                renameat_with(CWD, &folder, CWD, &link, RenameFlags::EXCHANGE).unwrap();
+                swaps += 1;
+            }
+            swaps
+        });
+        for _ in 0..60 {
+            // Made or refused, as it happens.
+            bundle.run(&["pid"]);
+        }
+        end.store(true, Ordering::Relaxed);
+        swaps.join().unwrap()
+    });
+    assert!(rounds > 1000, "{rounds}");
+    let left: Vec<_> = fs::read_dir(bundle.host()).unwrap().flatten().collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 /// A working directory that is a descriptor of the host (2024-21626).

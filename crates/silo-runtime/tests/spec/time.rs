@@ -54,6 +54,16 @@ fn in_a_user_namespace_too() {
 }
 
 #[test]
+fn without_privileges_too() {
+    const NOBODY: u32 = 65_500;
+    let mut bundle = far_ahead().called_by(NOBODY);
+    bundle.user_namespace(NOBODY, 1);
+    let said = bundle.ask(&["ids", "monotonic"]);
+    assert_eq!(said["ids"], json!([0, 0]));
+    assert!(said["monotonic"].as_i64().unwrap() > 99 * DAY);
+}
+
+#[test]
 fn without_offsets_it_is_still_another_one() {
     let mut bundle = Bundle::new();
     bundle.namespace(json!({"type": "time"}));
