@@ -8,8 +8,11 @@
 //!   clone ────────────────────────▶ control groups, namespaces
 //!         ◀─────────────────────── NetworkReady, if the parent connects it; then root, mounts
 //!   Connected ────────────────────▶ address, route
+//!         ◀─────────────────────── Mounted, if hooks come before the root is entered
+//!   HooksDone ────────────────────▶ hooks of its own, the root
 //!         ◀─────────────────────── Terminal (with the descriptor), Ready
 //!   Go ───────────────────────────▶ user, capabilities, seccomp, exec
+//!     or Detach ──────────────────▶ waits for Go from another process, see `door`
 //!         ◀─────────────────────── end of file: the program runs · Failed: why not
 //! ```
 
@@ -39,8 +42,14 @@ pub(crate) enum Message {
     NetworkReady,
     /// To the child: the network is connected from outside.
     Connected,
+    /// To the parent: all is mounted and the host's tree still there; waits for [`Message::HooksDone`].
+    Mounted,
+    /// To the child: the parent's hooks have run.
+    HooksDone,
     /// To the child: execute the program.
     Go,
+    /// To the child: the parent ends; another process will say [`Message::Go`].
+    Detach,
     /// To the parent: everything is made; waits for [`Message::Go`].
     Ready,
     /// To the parent: the master of the container's terminal.
@@ -63,6 +72,12 @@ const KINDS: [Kind; 8] = [
     Kind::Internal,
 ];
 
+impl From<OwnedFd> for Channel {
+    fn from(socket: OwnedFd) -> Channel {
+        Channel(socket)
+    }
+}
+
 impl Channel {
     /// Both ends: the parent's and the child's.
     pub(crate) fn pair() -> Result<(Channel, Channel)> {
@@ -82,7 +97,10 @@ impl Channel {
         match message {
             Message::NetworkReady => packet.push(b'N'),
             Message::Connected => packet.push(b'C'),
+            Message::Mounted => packet.push(b'M'),
+            Message::HooksDone => packet.push(b'H'),
             Message::Go => packet.push(b'G'),
+            Message::Detach => packet.push(b'D'),
             Message::Ready => packet.push(b'R'),
             Message::Terminal(master) => {
                 packet.push(b'T');
@@ -131,7 +149,10 @@ impl Channel {
             [] => return Ok(None),
             b"N" => Message::NetworkReady,
             b"C" => Message::Connected,
+            b"M" => Message::Mounted,
+            b"H" => Message::HooksDone,
             b"G" => Message::Go,
+            b"D" => Message::Detach,
             b"R" => Message::Ready,
             b"T" => Message::Terminal(passed_descriptor(&mut control)?),
             [b'F', kind, text @ ..] => Message::Failed(Error::new(

@@ -9,7 +9,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use oci_spec::runtime::Process;
 use rustix::{
     fs::{self, Mode, OFlags},
-    process::{DumpableBehavior, Pid, Signal, WaitOptions},
+    io::Errno,
+    process::{DumpableBehavior, Gid, Pid, Signal, Uid, WaitOptions},
+    termios::{OptionalActions, OutputModes, tcgetattr, tcsetattr},
+    thread,
 };
 use silo_sys::clone::{self, Cloned, ns};
 use silo_types::{Doing, Error, Result};
@@ -36,6 +39,10 @@ pub struct Entry<'a> {
     pub cgroup: Option<BorrowedFd<'a>>,
     /// The control groups that the process walks into before anything else.
     pub doors: Option<silo_cgroup::Entry>,
+    /// How many descriptors from 3 on are the program's.
+    pub preserved_fds: u32,
+    /// A terminal whose output goes to no screen: lines end without carriage returns.
+    pub plain_terminal: bool,
 }
 
 /// Starts a process in the container.
@@ -56,10 +63,13 @@ pub fn enter(entry: Entry<'_>) -> Result<Running> {
             seccomp: entry.seccomp,
             reaper: false,
             die_with_parent: false,
+            preserved_fds: entry.preserved_fds,
+            hooks: None,
         },
         target: entry.target,
         namespaces: entry.namespaces & !ns::PID,
         doors: entry.doors,
+        plain_terminal: entry.plain_terminal,
         stdio: entry.stdio,
         channel: Some(other),
     };
@@ -87,6 +97,36 @@ pub fn enter(entry: Entry<'_>) -> Result<Running> {
     }
 }
 
+/// The namespaces of process `pid` that are not the caller's own, for [`Entry::namespaces`].
+pub fn namespaces_of(pid: i32) -> Result<u64> {
+    const FILES: [(u64, &str); 8] = [
+        (ns::MOUNT, "mnt"),
+        (ns::CGROUP, "cgroup"),
+        (ns::UTS, "uts"),
+        (ns::IPC, "ipc"),
+        (ns::USER, "user"),
+        (ns::PID, "pid"),
+        (ns::NET, "net"),
+        (ns::TIME, "time"),
+    ];
+    let mut differ = 0;
+    for (flag, file) in FILES {
+        let number = |who: &str| {
+            let path = format!("/proc/{who}/ns/{file}");
+            match fs::stat(&path) {
+                Ok(found) => Ok(Some(found.st_ino)),
+                // A kernel without this kind.
+                Err(Errno::NOENT) => Ok(None),
+                Err(error) => Err(Error::system(format!("look at {path}"), error)),
+            }
+        };
+        if number("self")? != number(&pid.to_string())? {
+            differ |= flag;
+        }
+    }
+    Ok(differ)
+}
+
 /// Reads until the child's end closes.
 fn outcome(channel: &Channel) -> Result<Option<OwnedFd>> {
     let mut terminal = None;
@@ -105,6 +145,7 @@ struct Child<'a> {
     target: BorrowedFd<'a>,
     namespaces: u64,
     doors: Option<silo_cgroup::Entry>,
+    plain_terminal: bool,
     stdio: Stdio,
     channel: Option<Channel>,
 }
@@ -128,6 +169,11 @@ impl Child<'_> {
             doors.enter().doing("enter the control groups")?;
         }
         clone::setns(self.target, self.namespaces).doing("join the container's namespaces")?;
+        if self.namespaces & ns::USER != 0 {
+            // The host's root has no number there until it takes one.
+            thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT).doing("become its root")?;
+            thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).doing("become its root")?;
+        }
         match &self.stdio {
             Stdio::Inherit => {}
             Stdio::Given(given) => {
@@ -139,6 +185,9 @@ impl Child<'_> {
             Stdio::Terminal(size) => {
                 rustix::process::setsid().doing("start a session")?;
                 let (master, slave) = open_terminal(self.finish.process.user().uid())?;
+                if self.plain_terminal {
+                    make_plain(&slave)?;
+                }
                 take_terminal(&slave, *size)?;
                 if let Some(channel) = &self.channel {
                     channel.send(&Message::Terminal(master))?;
@@ -147,6 +196,13 @@ impl Child<'_> {
         }
         Ok(())
     }
+}
+
+/// Has a terminal end lines as programs write them, for callers that read it as a file.
+pub fn make_plain(terminal: &OwnedFd) -> Result<()> {
+    let mut mode = tcgetattr(terminal).doing("read the terminal's mode")?;
+    mode.output_modes.remove(OutputModes::ONLCR);
+    tcsetattr(terminal, OptionalActions::Now, &mode).doing("set the terminal's mode")
 }
 
 /// A terminal in the container's own devpts; what is at that path must be one.

@@ -1,19 +1,26 @@
 //! The child between clone and exec: makes namespaces, root and mounts, then becomes the container's program.
 
 use std::{
-    os::fd::{AsFd, OwnedFd},
+    ffi::CString,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     path::Path,
 };
 
 use oci_spec::runtime::Process;
 use silo_cgroup::Entry;
-use silo_sys::clone::{self, ns};
+use silo_sys::{
+    clone::{self, ns},
+    exec,
+};
 use silo_types::{Doing, Error, Result};
 
 use crate::{
     channel::{Channel, Message},
     create::Stdio,
+    door::Door,
     finish::Finish,
+    hooks::Point,
+    lookup,
     plan::Plan,
     rootfs::{CgroupView, Root, Rootfs, open_sources},
 };
@@ -30,6 +37,8 @@ pub(crate) struct Init<'a> {
     pub(crate) entry: Option<Entry>,
     pub(crate) is_connected_from_outside: bool,
     pub(crate) configure: Option<Box<dyn FnOnce() -> Result<()> + 'a>>,
+    pub(crate) door: Option<Door>,
+    pub(crate) keyring: Option<CString>,
     pub(crate) channel: Option<Channel>,
 }
 
@@ -63,6 +72,9 @@ impl Init<'_> {
             entry.enter().doing("enter the control groups")?;
         }
         rustix::process::setsid().doing("start a session")?;
+        if let Some(name) = &self.keyring {
+            join_keyring(name)?;
+        }
         for (flag, namespace) in &self.joins {
             clone::setns(namespace.as_fd(), *flag).doing("join a namespace")?;
         }
@@ -84,15 +96,50 @@ impl Init<'_> {
                 .doing_with(|| format!("set oom_score_adj to {adjustment}"))?;
         }
         self.make_root()?;
+        if self.door.is_some() {
+            // Callers of a later start want to hear now that there is no such program.
+            lookup::check(self.finish.process)?;
+        }
         self.tell(&Message::Ready)?;
+        self.wait_for_go()
+    }
+
+    fn wait_for_go(&mut self) -> Result<()> {
+        if let Some(door) = self.door.take() {
+            self.expect(|m| matches!(m, Message::Detach))?;
+            self.let_go(&door)?;
+            self.channel = Some(door.accept()?);
+        }
         self.expect(|m| matches!(m, Message::Go))
+    }
+
+    /// Whoever looks at a waiting process finds no descriptor of the host's there, but those that the program is to have.
+    fn let_go(&mut self, door: &Door) -> Result<()> {
+        self.channel = None;
+        self.entry = None;
+        self.joins.clear();
+        self.stdio = Stdio::Inherit;
+        let preserved = 3..3 + self.finish.preserved_fds as i32;
+        let kept: Vec<i32> = preserved.chain([door.as_fd().as_raw_fd()]).collect();
+        // What else is open belongs to frames of the maker's, to which this process never returns.
+        exec::close_others(&kept).doing("close what is not the container's")
     }
 
     fn make_root(&mut self) -> Result<()> {
         let sources = open_sources(self.plan)?;
         let root = std::mem::replace(&mut self.root, Root::Path("/".into()));
-        let mut rootfs = Rootfs::enter(root, self.stage)?;
-        rootfs.mount_all(self.plan, sources, self.view)?;
+        let mut rootfs = Rootfs::attach(root, self.stage)?;
+        let hooks = self.finish.hooks.filter(|h| h.come_before_the_root());
+        if let Some(hooks) = hooks {
+            rootfs.mount_all(self.plan, sources, self.view)?;
+            self.tell(&Message::Mounted)?;
+            self.expect(|m| matches!(m, Message::HooksDone))?;
+            hooks.run(Point::CreateContainer, own_pid())?;
+            rootfs.enter()?;
+        } else {
+            rootfs.enter()?;
+            rootfs.mount_all(self.plan, sources, self.view)?;
+        }
         // Late, so that the parent connects it meanwhile; before the hardening, while /proc/sys can be written.
         self.configure_network()?;
         self.connect_stdio(&rootfs)?;
@@ -138,6 +185,19 @@ impl Init<'_> {
             None => silo_sys::process::exit_now(1),
             Some(_) => Err(Error::internal("unexpected message on the start channel")),
         }
+    }
+}
+
+/// As its own namespace numbers it: all that this side knows.
+pub(crate) fn own_pid() -> Option<i32> {
+    Some(rustix::process::getpid().as_raw_nonzero().get())
+}
+
+fn join_keyring(name: &CString) -> Result<()> {
+    match silo_sys::keyring::join_session(name) {
+        // A kernel without keys has none to hide.
+        Err(error) if error.kind() == std::io::ErrorKind::Unsupported => Ok(()),
+        joined => joined.doing("make a session keyring"),
     }
 }
 
