@@ -12,4 +12,4 @@ pub use human::{duration, ellipsis, quoted, size};
 pub use stdout::{print, print_line};
 pub use style::Style;
 pub use table::{align, align_to};
-pub use time::{ago, local, local_rfc3339, rfc3339, since, utc_offset};
+pub use time::{ago, local, local_rfc3339, now, rfc3339, rfc3339_seconds, since, utc_offset};
