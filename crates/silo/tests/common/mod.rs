@@ -40,8 +40,12 @@ static MACHINE: RwLock<()> = RwLock::new(());
 
 /// This test's share of the machine, let go of at its end.
 enum Share {
-    Together { _guard: RwLockReadGuard<'static, ()> },
-    Alone { _guard: RwLockWriteGuard<'static, ()> },
+    Together {
+        _guard: RwLockReadGuard<'static, ()>,
+    },
+    Alone {
+        _guard: RwLockWriteGuard<'static, ()>,
+    },
     /// Of a test that holds one already.
     None,
 }
