@@ -82,6 +82,7 @@ pub fn make(root: &StateRoot, order: &Order<'_>) -> Result<Made> {
         process: None,
         cgroup: path.to_string(),
         shares_pids: !has_own_pids(&order.bundle.spec),
+        has_hooks: order.bundle.spec.hooks().is_some(),
     };
     let existing = match free_group(&layout, &path) {
         Ok(existing) => existing,
@@ -411,6 +412,9 @@ fn wait_end(main: ProcessId) -> Result<()> {
 }
 
 fn hooks_of(held: &Held, record: &Record) -> Option<HookSet> {
+    if !record.has_hooks {
+        return None;
+    }
     HookSet::new(&held.spec()?, &record.id, &record.bundle)
 }
 

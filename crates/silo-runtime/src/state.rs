@@ -58,6 +58,8 @@ pub struct Record {
     pub cgroup: String,
     /// It has no pid namespace of its own.
     pub shares_pids: bool,
+    /// Its specification must be looked into at its start and removal.
+    pub has_hooks: bool,
 }
 
 /// Where a container is in its life, but for "paused", which only its control group knows.
