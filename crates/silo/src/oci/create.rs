@@ -117,7 +117,24 @@ fn run(globals: &Globals, words: &Words) -> Result<i32> {
 
 fn load(words: &Words) -> Result<Bundle> {
     let path = words.get("bundle").filter(|path| !path.is_empty());
-    Bundle::load(Path::new(path.unwrap_or(".")))
+    let mut bundle = Bundle::load(Path::new(path.unwrap_or(".")))?;
+    if let Some(process) = bundle.spec.process_mut()
+        && activated() > 0
+    {
+        let mut env = process.env().clone().unwrap_or_default();
+        env.push(format!("LISTEN_FDS={}", activated()));
+        env.push("LISTEN_PID=1".to_owned());
+        let names = std::env::var("LISTEN_FDNAMES").ok();
+        env.extend(names.map(|names| format!("LISTEN_FDNAMES={names}")));
+        process.set_env(Some(env));
+    }
+    Ok(bundle)
+}
+
+/// How many sockets the caller was given by who listens for it, sd_listen_fds(3): from descriptor 3 on, for the program.
+fn activated() -> u32 {
+    let count = std::env::var("LISTEN_FDS").ok();
+    count.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
 fn wants_terminal(bundle: &Bundle) -> bool {
@@ -129,19 +146,23 @@ fn making<'a>(words: &'a Words, bundle: &'a Bundle, waits: bool) -> Result<Makin
     Ok(Making {
         id: &words.rest[0],
         bundle,
-        preserved_fds: preserved(words)?,
+        preserved_fds: open_from_3(preserve_fds(words)?.saturating_add(activated()))?,
         keyring: !words.has("no-new-keyring"),
         waits,
     })
 }
 
-/// How many descriptors go to the program. They must be there: a number in between would be one of Silo's own.
-pub fn preserved(words: &Words) -> Result<u32> {
-    let count = words.number::<u32>("preserve-fds")?.unwrap_or(0);
+/// What `--preserve-fds` says.
+pub fn preserve_fds(words: &Words) -> Result<u32> {
+    Ok(words.number::<u32>("preserve-fds")?.unwrap_or(0))
+}
+
+/// So many descriptors go to the program. They must be there: a number in between would be one of Silo's own.
+pub fn open_from_3(count: u32) -> Result<u32> {
     for fd in 3..3 + u64::from(count) {
         if std::fs::symlink_metadata(format!("/proc/self/fd/{fd}")).is_err() {
             return Err(Error::invalid(format!(
-                "preserve-fds {count}: descriptor {fd} is not open"
+                "{count} descriptors are to be handed over: {fd} is not open"
             )));
         }
     }

@@ -15,7 +15,7 @@ use silo_types::{Doing, Error, Result};
 
 use super::{
     Verb, console,
-    create::preserved,
+    create::{open_from_3, preserve_fds},
     globals::Globals,
     options::{self, Opt, Order, Words, switch, value},
 };
@@ -127,7 +127,7 @@ fn enter(seen: &Seen, spec: &Spec, process: &Process, words: &Words) -> Result<S
         },
         cgroup: born_in.as_ref().map(AsFd::as_fd),
         doors: Some(group.entry(false)?),
-        preserved_fds: preserved(words)?,
+        preserved_fds: open_from_3(preserve_fds(words)?)?,
         plain_terminal: !words.has("detach") && !terminal::stdin_is_terminal(),
     };
     silo_runtime::enter(entry).map(Session::from)

@@ -149,6 +149,21 @@ fn descriptors_are_handed_over_and_no_others() {
 }
 
 #[test]
+fn sockets_of_an_activated_caller_are_handed_over() {
+    let oci = Oci::new();
+    let file = oci.host.file("handed", "inside ");
+    let script = "cat <&3; echo $LISTEN_FDS $LISTEN_PID";
+    let bundle = oci.bundle("a", &["sh", "-c", script], |_| {});
+    let program = oci.program().display().to_string();
+    let state = oci.state.display().to_string();
+    let script = format!("LISTEN_FDS=1 exec {program} --root {state} run a 3<{file}");
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &script]).current_dir(&bundle);
+    let ran = oci.host.finish(shell, &["sh", &script], b"");
+    assert_eq!(ran.ok(), "inside 1 1");
+}
+
+#[test]
 fn what_waits_holds_no_descriptor_of_the_host() {
     if !is_silo() {
         return;
