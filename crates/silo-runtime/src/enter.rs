@@ -10,9 +10,8 @@ use oci_spec::runtime::Process;
 use rustix::{
     fs::{self, Mode, OFlags},
     io::Errno,
-    process::{DumpableBehavior, Gid, Pid, Signal, Uid, WaitOptions},
+    process::{DumpableBehavior, Pid, Signal, WaitOptions},
     termios::{OptionalActions, OutputModes, tcgetattr, tcsetattr},
-    thread,
 };
 use silo_sys::clone::{self, Cloned, ns};
 use silo_types::{Doing, Error, Result};
@@ -169,11 +168,6 @@ impl Child<'_> {
             doors.enter().doing("enter the control groups")?;
         }
         clone::setns(self.target, self.namespaces).doing("join the container's namespaces")?;
-        if self.namespaces & ns::USER != 0 {
-            // The host's root has no number there until it takes one.
-            thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT).doing("become its root")?;
-            thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).doing("become its root")?;
-        }
         match &self.stdio {
             Stdio::Inherit => {}
             Stdio::Given(given) => {

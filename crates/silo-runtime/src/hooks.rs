@@ -46,12 +46,7 @@ impl HookSet {
     /// `None`: the specification has no hooks, which costs nothing.
     pub fn new(spec: &Spec, id: &str, bundle: &Path) -> Option<HookSet> {
         let hooks = spec.hooks().clone()?;
-        let mut state = State::default();
-        state
-            .set_version(spec.version().clone())
-            .set_id(id.to_owned())
-            .set_bundle(bundle.to_owned())
-            .set_annotations(spec.annotations().clone());
+        let state = state(spec, id, bundle);
         Some(HookSet { hooks, state })
     }
 
@@ -134,6 +129,17 @@ impl HookSet {
             error.context(format!("error running {name} hook #{number}: {path}"))
         })
     }
+}
+
+/// What programs of the caller's are told of a container; status and pid are still to be set.
+pub fn state(spec: &Spec, id: &str, bundle: &Path) -> State {
+    let mut state = State::default();
+    state
+        .set_version(spec.version().clone())
+        .set_id(id.to_owned())
+        .set_bundle(bundle.to_owned())
+        .set_annotations(spec.annotations().clone());
+    state
 }
 
 fn name(point: Point) -> &'static str {
