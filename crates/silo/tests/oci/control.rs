@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use serde_json::{Value, json};
 
 use crate::{
-    common::kernel,
+    common::{kernel, until},
     fixture::{Oci, is_silo},
 };
 
@@ -89,16 +89,20 @@ fn figures_come_in_runcs_form() {
     oci.idle("a", |spec| {
         spec["linux"]["resources"]["pids"] = json!({"limit": 40})
     });
-    let event: Value = serde_json::from_str(&oci.ok(&["events", "--stats", "a"])).unwrap();
+    let sample =
+        || -> Value { serde_json::from_str(&oci.ok(&["events", "--stats", "a"])).unwrap() };
+    // The kernel counts time in steps.
+    until("some time of the CPU", || {
+        let script = "for i in 1 2 3 4 5 6 7 8; do id > /dev/null; done";
+        oci.ok(&["exec", "a", "sh", "-c", script]);
+        sample()["data"]["cpu"]["usage"]["total"].as_u64().unwrap() > 0
+    });
+    let event = sample();
     assert_eq!(
         (&event["type"], &event["id"]),
         (&json!("stats"), &json!("a"))
     );
     let data = &event["data"];
-    assert!(
-        data["cpu"]["usage"]["total"].as_u64().unwrap() > 0,
-        "{data}"
-    );
     assert!(
         data["memory"]["usage"]["usage"].as_u64().unwrap() > 0,
         "{data}"
