@@ -131,10 +131,14 @@ fn load(words: &Words) -> Result<Bundle> {
     Ok(bundle)
 }
 
-/// How many sockets the caller was given by who listens for it, sd_listen_fds(3): from descriptor 3 on, for the program.
+/// How many sockets this process was given by who listens for it, sd_listen_fds(3): from descriptor 3 on, for the program.
 fn activated() -> u32 {
-    let count = std::env::var("LISTEN_FDS").ok();
-    count.and_then(|count| count.parse().ok()).unwrap_or(0)
+    let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
+    match number("LISTEN_PID") {
+        Some(pid) if pid == std::process::id() => number("LISTEN_FDS").unwrap_or(0),
+        // Meant for a process further up.
+        _ => 0,
+    }
 }
 
 fn wants_terminal(bundle: &Bundle) -> bool {

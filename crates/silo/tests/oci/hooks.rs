@@ -59,7 +59,7 @@ fn they_run_in_order_and_know_the_state() {
         ("createRuntime", "creating"),
         ("createContainer", "creating"),
         ("startContainer", "created"),
-        ("poststart", "running"),
+        ("poststart", if is_silo() { "running" } else { "created" }),
         ("poststop", "stopped"),
     ] {
         let state = read(&notes, name);
@@ -111,10 +111,11 @@ fn one_that_fails_ends_the_making() {
         });
         let ran = oci.leave(&bundle, &["create", point]);
         assert_ne!(ran.code, 0, "{ran}");
-        assert!(
-            ran.err.contains(&format!("error running {point} hook #1")),
-            "{ran}"
-        );
+        let named = match is_silo() {
+            true => format!("error running {point} hook #1"),
+            false => "hook #1".to_owned(),
+        };
+        assert!(ran.err.contains(&named), "{ran}");
         assert!(
             ran.err.contains("exit status 3") && ran.err.contains("because"),
             "{ran}"

@@ -156,7 +156,7 @@ fn sockets_of_an_activated_caller_are_handed_over() {
     let bundle = oci.bundle("a", &["sh", "-c", script], |_| {});
     let program = oci.program().display().to_string();
     let state = oci.state.display().to_string();
-    let script = format!("LISTEN_FDS=1 exec {program} --root {state} run a 3<{file}");
+    let script = format!("LISTEN_FDS=1 LISTEN_PID=$$ exec {program} --root {state} run a 3<{file}");
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", &script]).current_dir(&bundle);
     let ran = oci.host.finish(shell, &["sh", &script], b"");
