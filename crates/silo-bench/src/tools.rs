@@ -142,6 +142,19 @@ impl Tools {
         ];
         Candidate::new(name, words)
     }
+
+    /// The same with Silo as the bare runtime.
+    pub fn own_runtime(&self, name: &str, bundle: &Path, id: &str) -> Candidate {
+        let words: [&std::ffi::OsStr; 6] = [
+            self.silo.program.as_ref(),
+            "oci".as_ref(),
+            "run".as_ref(),
+            "--bundle".as_ref(),
+            bundle.as_ref(),
+            id.as_ref(),
+        ];
+        Candidate::new(name, words)
+    }
 }
 
 /// The image's files as a folder, through `silo cp`: peers run on the very same bytes.

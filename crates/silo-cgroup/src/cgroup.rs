@@ -79,6 +79,21 @@ impl Cgroup {
         }
     }
 
+    /// The same groups, but a group `below` this one in hierarchy `place`, or in all; touches nothing.
+    pub fn below(&self, place: Option<usize>, below: &str) -> Result<Cgroup> {
+        let path = CgroupPath::new(&format!("{}/{below}", self.path))?;
+        let mut group = self.clone();
+        for (at, dir) in group.dirs.iter_mut().enumerate() {
+            if place.is_none_or(|place| place == at) {
+                *dir = self.layout.dir(at, &path);
+            }
+        }
+        if place.is_none() {
+            group.path = path;
+        }
+        Ok(group)
+    }
+
     pub fn path(&self) -> &CgroupPath {
         &self.path
     }

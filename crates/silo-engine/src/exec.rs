@@ -9,7 +9,7 @@ use rustix::{
     process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid},
 };
 use serde::{Deserialize, Serialize};
-use silo_runtime::{Entry, Stdio, capabilities::CapSet};
+use silo_runtime::{Entry, Running, Stdio, capabilities::CapSet};
 use silo_sys::clone::ns;
 use silo_types::{Doing, Error, ProcessId, Result, Status};
 
@@ -105,14 +105,10 @@ impl Engine {
             stdio: stdio(streams)?,
             cgroup: born_in.as_ref().map(AsFd::as_fd),
             doors: Some(cgroup.entry(false)?),
+            preserved_fds: 0,
+            plain_terminal: false,
         };
-        let running = silo_runtime::enter(entry)?;
-        let mut session = Session {
-            pid: running.pid,
-            pidfd: running.pidfd,
-            terminal: running.terminal,
-            record: None,
-        };
+        let mut session = Session::from(silo_runtime::enter(entry)?);
         // Short-lived processes are gone before anybody could ask about them.
         if detached || session.terminal.is_some() {
             session.record = self.write_record(container, asked, session.pid);
@@ -225,6 +221,18 @@ impl Engine {
                 alive.then_some(record)
             })
             .collect()
+    }
+}
+
+/// A process of this command's that no container of the engine knows of.
+impl From<Running> for Session {
+    fn from(running: Running) -> Session {
+        Session {
+            pid: running.pid,
+            pidfd: running.pidfd,
+            terminal: running.terminal,
+            record: None,
+        }
     }
 }
 

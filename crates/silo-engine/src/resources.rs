@@ -199,29 +199,12 @@ pub fn all_devices() -> Vec<HostDevice> {
 
 /// The device rules of a container: Docker's defaults and what was given; everything for a privileged one.
 pub fn device_rules(extra: &[HostDevice], privileged: bool) -> Vec<LinuxDeviceCgroup> {
-    use LinuxDeviceType::{A, B, C};
+    use LinuxDeviceType::A;
     if privileged {
         return vec![rule(true, A, None, None, "rwm")];
     }
-    let mut rules = vec![
-        rule(false, A, None, None, "rwm"),
-        // Making a node is allowed, using it is not.
-        rule(true, C, None, None, "m"),
-        rule(true, B, None, None, "m"),
-    ];
-    let named = [
-        (1, 3),
-        (1, 5),
-        (1, 7),
-        (1, 8),
-        (1, 9),
-        (5, 0),
-        (5, 1),
-        (5, 2),
-    ];
-    rules.extend(named.map(|(major, minor)| rule(true, C, Some(major), Some(minor), "rwm")));
-    // Terminals of the container's own devpts.
-    rules.push(rule(true, C, Some(136), None, "rwm"));
+    let mut rules = vec![rule(false, A, None, None, "rwm")];
+    rules.extend(silo_cgroup::devices::usual());
     rules.extend(
         extra
             .iter()

@@ -9,8 +9,11 @@
 //!         ◀─────────────────────── Moved, if a process ahead of it made them: see `passage`
 //!         ◀─────────────────────── NetworkReady, if the parent connects it; then root, mounts
 //!   Connected ────────────────────▶ address, route
+//!         ◀─────────────────────── Mounted, if hooks come before the root is entered
+//!   HooksDone ────────────────────▶ hooks of its own, the root
 //!         ◀─────────────────────── Terminal (with the descriptor), Ready
 //!   Go ───────────────────────────▶ user, capabilities, seccomp, exec
+//!     or Detach ──────────────────▶ waits for Go from another process, see `door`
 //!         ◀─────────────────────── end of file: the program runs · Failed: why not
 //! ```
 
@@ -42,8 +45,14 @@ pub(crate) enum Message {
     NetworkReady,
     /// To the child: the network is connected from outside.
     Connected,
+    /// To the parent: all is mounted and the host's tree still there; waits for [`Message::HooksDone`].
+    Mounted,
+    /// To the child: the parent's hooks have run.
+    HooksDone,
     /// To the child: execute the program.
     Go,
+    /// To the child: the parent ends; another process will say [`Message::Go`].
+    Detach,
     /// To the parent: everything is made; waits for [`Message::Go`].
     Ready,
     /// To the parent: the master of the container's terminal.
@@ -65,6 +74,12 @@ const KINDS: [Kind; 8] = [
     Kind::System,
     Kind::Internal,
 ];
+
+impl From<OwnedFd> for Channel {
+    fn from(socket: OwnedFd) -> Channel {
+        Channel(socket)
+    }
+}
 
 impl Channel {
     /// Both ends: the parent's and the child's.
@@ -90,7 +105,10 @@ impl Channel {
             }
             Message::NetworkReady => packet.push(b'N'),
             Message::Connected => packet.push(b'C'),
+            Message::Mounted => packet.push(b'M'),
+            Message::HooksDone => packet.push(b'H'),
             Message::Go => packet.push(b'G'),
+            Message::Detach => packet.push(b'D'),
             Message::Ready => packet.push(b'R'),
             Message::Terminal(master) => {
                 packet.push(b'T');
@@ -145,7 +163,10 @@ impl Channel {
             ),
             b"N" => Message::NetworkReady,
             b"C" => Message::Connected,
+            b"M" => Message::Mounted,
+            b"H" => Message::HooksDone,
             b"G" => Message::Go,
+            b"D" => Message::Detach,
             b"R" => Message::Ready,
             b"T" => Message::Terminal(passed_descriptor(&mut control)?),
             [b'F', kind, text @ ..] => Message::Failed(Error::new(

@@ -1,6 +1,7 @@
 //! The parent's side: clone, hand over, start. What it makes, it unmakes when a later step fails.
 
 use std::{
+    ffi::CString,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
 };
@@ -16,9 +17,11 @@ use silo_types::{Doing, Error, Result};
 
 use crate::{
     channel::{Channel, Message},
+    door::Door,
     finish::Finish,
+    hooks::{HookSet, Point},
     init::Init,
-    labels, passage, plan,
+    labels, passage, plan, process,
     rootfs::{CgroupView, Root},
     seccomp::Filter,
     sysctl,
@@ -48,6 +51,19 @@ pub struct Request<'a> {
     pub connect: Option<Box<dyn FnOnce(i32) -> Result<()> + 'a>>,
     /// Run by the child in its network namespace, when it is connected.
     pub configure: Option<Box<dyn FnOnce() -> Result<()> + 'a>>,
+    pub standalone: Standalone<'a>,
+}
+
+/// What a container has whose maker ends before it; the default, nothing of it, is for one with a monitor.
+#[derive(Debug, Default)]
+pub struct Standalone<'a> {
+    /// Where it waits after [`Created::detach`].
+    pub door: Option<Door>,
+    pub hooks: Option<&'a HookSet>,
+    /// How many descriptors from 3 on are the program's.
+    pub preserved_fds: u32,
+    /// Name of a session keyring of its own; `None`: the caller's.
+    pub keyring: Option<CString>,
 }
 
 /// Where the program's standard streams go.
@@ -128,6 +144,8 @@ pub fn create(request: Request<'_>) -> Result<Created> {
             in_user_namespace: plan.user_namespace.is_some(),
             reaper: request.init,
             die_with_parent: request.die_with_parent,
+            preserved_fds: request.standalone.preserved_fds,
+            hooks: request.standalone.hooks,
         },
         labels,
         id_spaces: passage::make_id_spaces(&plan)?,
@@ -142,6 +160,8 @@ pub fn create(request: Request<'_>) -> Result<Created> {
         entry: request.entry,
         is_connected_from_outside: request.connect.is_some(),
         configure: request.configure,
+        door: request.standalone.door,
+        keyring: request.standalone.keyring,
         channel: Some(other),
     };
     let mut channel = Some(channel);
@@ -155,9 +175,13 @@ pub fn create(request: Request<'_>) -> Result<Created> {
     if plan.needs_passage() {
         created.follow()?;
     }
-    match request.connect {
-        Some(connect) => created.connected(connect),
-        None => Ok(created),
+    let created = match request.connect {
+        Some(connect) => created.connected(connect)?,
+        None => created,
+    };
+    match request.standalone.hooks {
+        Some(hooks) if hooks.come_before_the_root() => created.hooked(hooks),
+        _ => Ok(created),
     }
 }
 
@@ -220,9 +244,30 @@ impl Created {
 
     /// Connects the network from outside as soon as there is one inside.
     fn connected(self, connect: Box<dyn FnOnce(i32) -> Result<()> + '_>) -> Result<Created> {
+        let is_there = |message: &Message| matches!(message, Message::NetworkReady);
+        self.served(is_there, connect, &Message::Connected)
+    }
+
+    /// Runs the caller's hooks when all is mounted.
+    fn hooked(self, hooks: &HookSet) -> Result<Created> {
+        let is_mounted = |message: &Message| matches!(message, Message::Mounted);
+        let run = |pid| {
+            hooks.run(Point::Prestart, Some(pid))?;
+            hooks.run(Point::CreateRuntime, Some(pid))
+        };
+        self.served(is_mounted, run, &Message::HooksDone)
+    }
+
+    /// Waits for a message, does what it asks for, and answers.
+    fn served(
+        self,
+        wanted: impl Fn(&Message) -> bool,
+        serve: impl FnOnce(i32) -> Result<()>,
+        answer: &Message,
+    ) -> Result<Created> {
         let done = match self.channel.receive() {
-            Ok(Some(Message::NetworkReady)) => {
-                connect(self.pid).and_then(|()| self.channel.send(&Message::Connected))
+            Ok(Some(message)) if wanted(&message) => {
+                serve(self.pid).and_then(|()| self.channel.send(answer))
             }
             Ok(Some(Message::Failed(error))) => Err(error),
             Ok(_) => Err(Error::internal("the container's first process vanished")),
@@ -235,6 +280,16 @@ impl Created {
                 Err(error)
             }
         }
+    }
+
+    /// The master of its terminal, when [`Created::wait_ready`] has brought it.
+    pub fn take_terminal(&mut self) -> Option<OwnedFd> {
+        self.terminal.take()
+    }
+
+    /// Lets go of it: it waits at its door, and this process may end. After [`Created::wait_ready`].
+    pub fn detach(self) -> Result<()> {
+        self.channel.send(&Message::Detach)
     }
 
     /// Waits until everything is made and the child waits for [`Created::start`]: for callers that start later.
@@ -305,7 +360,7 @@ impl Created {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let id = rustix::process::WaitId::PidFd(self.pidfd.as_fd());
         match rustix::process::waitid(id, options) {
-            Ok(Some(status)) if !self.executed() => Some(Error::internal(format!(
+            Ok(Some(status)) if !executed(self.pid) => Some(Error::internal(format!(
                 "the container's first process ended before its program ({})",
                 match (status.exit_status(), status.terminating_signal()) {
                     (_, Some(signal)) => format!("signal {signal}"),
@@ -314,20 +369,6 @@ impl Created {
             ))),
             _ => None,
         }
-    }
-
-    /// A process that ended quickly did run its program: flag 0x40 (`PF_FORKNOEXEC`) of /proc/PID/stat, field 9, says otherwise.
-    fn executed(&self) -> bool {
-        const PF_FORKNOEXEC: u64 = 0x40;
-        let Ok(stat) = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)) else {
-            return true;
-        };
-        let flags = stat
-            .rsplit(')')
-            .next()
-            .and_then(|rest| rest.split_whitespace().nth(6))
-            .and_then(|flags| flags.parse::<u64>().ok());
-        flags.is_none_or(|flags| flags & PF_FORKNOEXEC == 0)
     }
 
     fn kill(&self) {
@@ -340,6 +381,11 @@ impl Created {
 pub(crate) fn reap(pid: i32) {
     let pid = Pid::from_raw(pid);
     while let Err(rustix::io::Errno::INTR) = rustix::process::waitpid(pid, WaitOptions::empty()) {}
+}
+
+/// A process that ended quickly did run its program: its flags say so. One that cannot be seen is taken for such a one.
+fn executed(pid: i32) -> bool {
+    process::Facts::of(pid).is_none_or(|facts| facts.executed())
 }
 
 /// Opens namespaces to join; the pid namespace apart, for it must be entered by the parent.

@@ -37,7 +37,8 @@ fn into<T: DeserializeOwned>(value: Value) -> Result<T> {
     serde_json::from_value(value).map_err(|e| Error::invalid(format!("the specification: {e}")))
 }
 
-fn settle(process: &mut Value) -> Vec<String> {
+/// Respells and drops in a process's document what the types do not know; what was dropped.
+pub(crate) fn settle(process: &mut Value) -> Vec<String> {
     if let Some(flags) = process.pointer_mut("/scheduler/flags") {
         spell_flags(flags);
     }

@@ -9,7 +9,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use oci_spec::runtime::{Linux, Process, State};
 use rustix::{
     fs::{self, Mode, OFlags},
+    io::Errno,
     process::{DumpableBehavior, Signal},
+    termios::{OptionalActions, OutputModes, tcgetattr, tcsetattr},
     thread::{CpuSet, sched_getaffinity, sched_setaffinity},
 };
 use silo_sys::clone::{self, Cloned, ns};
@@ -44,6 +46,10 @@ pub struct Entry<'a> {
     pub cgroup: Option<BorrowedFd<'a>>,
     /// The control groups that the process walks into before anything else.
     pub doors: Option<silo_cgroup::Entry>,
+    /// How many descriptors from 3 on are the program's.
+    pub preserved_fds: u32,
+    /// A terminal whose output goes to no screen: lines end without carriage returns.
+    pub plain_terminal: bool,
 }
 
 /// Starts a process in the container.
@@ -77,6 +83,8 @@ pub fn enter(entry: Entry<'_>) -> Result<Running> {
             in_user_namespace,
             reaper: false,
             die_with_parent: false,
+            preserved_fds: entry.preserved_fds,
+            hooks: None,
         },
         labels,
         last_affinity: affinity.last,
@@ -84,6 +92,7 @@ pub fn enter(entry: Entry<'_>) -> Result<Running> {
         target: entry.target,
         namespaces: entry.namespaces & !here,
         doors: entry.doors,
+        plain_terminal: entry.plain_terminal,
         stdio: entry.stdio,
         channel: Some(other),
     };
@@ -114,6 +123,36 @@ pub fn enter(entry: Entry<'_>) -> Result<Running> {
             Err(error)
         }
     }
+}
+
+/// The namespaces of process `pid` that are not the caller's own, for [`Entry::namespaces`].
+pub fn namespaces_of(pid: i32) -> Result<u64> {
+    const FILES: [(u64, &str); 8] = [
+        (ns::MOUNT, "mnt"),
+        (ns::CGROUP, "cgroup"),
+        (ns::UTS, "uts"),
+        (ns::IPC, "ipc"),
+        (ns::USER, "user"),
+        (ns::PID, "pid"),
+        (ns::NET, "net"),
+        (ns::TIME, "time"),
+    ];
+    let mut differ = 0;
+    for (flag, file) in FILES {
+        let number = |who: &str| {
+            let path = format!("/proc/{who}/ns/{file}");
+            match fs::stat(&path) {
+                Ok(found) => Ok(Some(found.st_ino)),
+                // A kernel without this kind.
+                Err(Errno::NOENT) => Ok(None),
+                Err(error) => Err(Error::system(format!("look at {path}"), error)),
+            }
+        };
+        if number("self")? != number(&pid.to_string())? {
+            differ |= flag;
+        }
+    }
+    Ok(differ)
 }
 
 /// Reads until the child's end closes.
@@ -169,6 +208,7 @@ struct Child<'a> {
     target: BorrowedFd<'a>,
     namespaces: u64,
     doors: Option<silo_cgroup::Entry>,
+    plain_terminal: bool,
     stdio: Stdio,
     channel: Option<Channel>,
 }
@@ -206,6 +246,9 @@ impl Child<'_> {
             Stdio::Terminal(size) => {
                 rustix::process::setsid().doing("start a session")?;
                 let (master, slave) = open_terminal(self.finish.process.user().uid())?;
+                if self.plain_terminal {
+                    make_plain(&slave)?;
+                }
                 take_terminal(&slave, console_size(self.finish.process, *size))?;
                 if let Some(channel) = &self.channel {
                     channel.send(&Message::Terminal(master))?;
@@ -248,6 +291,13 @@ impl Child<'_> {
         }
         Ok(())
     }
+}
+
+/// Has a terminal end lines as programs write them, for callers that read it as a file.
+pub fn make_plain(terminal: &OwnedFd) -> Result<()> {
+    let mut mode = tcgetattr(terminal).doing("read the terminal's mode")?;
+    mode.output_modes.remove(OutputModes::ONLCR);
+    tcsetattr(terminal, OptionalActions::Now, &mode).doing("set the terminal's mode")
 }
 
 /// A terminal in the container's own devpts; what is at that path must be one.

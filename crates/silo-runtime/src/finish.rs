@@ -1,7 +1,11 @@
 //! The last steps of a process before its program: limits, user, capabilities, seccomp, exec. The same for a container's first
 //! process and for one that enters later.
 
-use std::ffi::CString;
+use std::{
+    collections::HashSet,
+    ffi::CString,
+    os::fd::{AsFd, AsRawFd},
+};
 
 use oci_spec::runtime::{Process, State};
 use rustix::{
@@ -17,8 +21,11 @@ use crate::{
     attributes::Attributes,
     capabilities,
     channel::Channel,
+    hooks::HookSet,
+    init::own_pid,
     labels::{self, Label, OpenLabel},
     listener::Listener,
+    lookup,
     plan::Rlimit,
     reaper,
     seccomp::Filter,
@@ -39,12 +46,16 @@ pub(crate) struct Finish<'a> {
     pub(crate) reaper: bool,
     /// Die when the parent dies.
     pub(crate) die_with_parent: bool,
+    /// How many descriptors from 3 on are the program's.
+    pub(crate) preserved_fds: u32,
+    /// Those at the program's start run here.
+    pub(crate) hooks: Option<&'a HookSet>,
 }
 
 impl Finish<'_> {
     /// Becomes the program; returns only the reason why not, to be told on `channel`.
     pub(crate) fn become_program(&mut self, channel: &mut Option<Channel>) -> Error {
-        if let Err(error) = self.settle() {
+        if let Err(error) = self.settle().and_then(|()| self.run_hooks()) {
             return error;
         }
         if self.reaper {
@@ -95,6 +106,10 @@ impl Finish<'_> {
                 || format!("set ulimit {}={}:{}", limit.name, limit.soft, limit.hard),
             )?;
         }
+        // Before a filter that may know neither of these calls.
+        exec::reset_signals();
+        exec::close_on_exec_from(3 + self.preserved_fds)
+            .doing("close what is not the program's")?;
         self.attributes.apply()?;
         for label in &self.labels {
             label.apply()?;
@@ -106,6 +121,8 @@ impl Finish<'_> {
             // Without no_new_privs a filter needs CAP_SYS_ADMIN, seccomp(2): so before capabilities go.
             self.load_seccomp()?;
         }
+        // Who starts the container may enter a folder that its user may not; what only the user may enter comes later.
+        let entered = self.enter_folder().is_ok();
         if let Some(capabilities) = process.capabilities() {
             capabilities::before_setuid(capabilities)?;
         }
@@ -127,17 +144,35 @@ impl Finish<'_> {
             capabilities::after_setuid(capabilities)?;
         }
         rustix::process::umask(Mode::from_raw_mode(user.umask().unwrap_or(0o022)));
-        self.enter_folder()?;
+        if !entered {
+            self.enter_folder()?;
+        }
         if self.die_with_parent {
             // A change of user cleared what was set before, prctl(2).
             silo_sys::process::set_parent_death_signal(9).doing("ask to die with the parent")?;
         }
-        exec::reset_signals();
-        exec::close_on_exec_from(3).doing("close what is not the program's")?;
         if no_new_privileges {
             self.load_seccomp()?;
         }
         Ok(())
+    }
+
+    /// What is open for the last steps and must stay so while the process waits for its start.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = i32> {
+        let labels = self.labels.iter().map(|label| label.as_fd().as_raw_fd());
+        let agent = self.listener.iter().map(|agent| agent.as_fd().as_raw_fd());
+        labels.chain(agent)
+    }
+
+    fn run_hooks(&self) -> Result<()> {
+        match self.hooks {
+            Some(hooks) => {
+                let env = self.process.env().as_deref().unwrap_or_default();
+                let home = lookup::missing_home(env, self.process.user().uid());
+                hooks.run_at_start(own_pid(), &environment(env, home.as_deref()))
+            }
+            None => Ok(()),
+        }
     }
 
     fn load_seccomp(&mut self) -> Result<()> {
@@ -179,8 +214,10 @@ impl Finish<'_> {
         let Some(program) = args.first() else {
             return Error::invalid("no command specified: name one after the image");
         };
+        let home = lookup::missing_home(env, self.process.user().uid());
         let words = exec::Words::new(args.iter().map(String::as_str));
-        let variables = exec::Words::new(env.iter().map(String::as_str));
+        let variables = environment(env, home.as_deref());
+        let variables = exec::Words::new(variables);
         let (words, variables) = match (words, variables) {
             (Ok(words), Ok(variables)) => (words, variables),
             _ => {
@@ -200,11 +237,7 @@ impl Finish<'_> {
             // The folder itself would be found in every place.
             return not_executed(program, &Errno::NOENT.into(), true);
         }
-        let search = env
-            .iter()
-            .rev()
-            .find_map(|variable| variable.strip_prefix("PATH="))
-            .unwrap_or("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        let search = lookup::search_path(env);
         let mut denied = None;
         for folder in search.split(':') {
             let folder = if folder.is_empty() { "." } else { folder };
@@ -237,13 +270,29 @@ pub(crate) fn console_size(process: &Process, asked: (u16, u16)) -> (u16, u16) {
     }
 }
 
+/// Each variable once, the last one given, `home` in place of what stands there.
+fn environment<'e>(env: &'e [String], home: Option<&'e str>) -> Vec<&'e str> {
+    fn name(variable: &str) -> &str {
+        variable.split('=').next().unwrap_or_default()
+    }
+    let all: Vec<&str> = env.iter().map(String::as_str).chain(home).collect();
+    let mut seen = HashSet::with_capacity(all.len());
+    let mut last: Vec<&str> = all
+        .into_iter()
+        .rev()
+        .filter(|v| seen.insert(name(v)))
+        .collect();
+    last.reverse();
+    last
+}
+
 /// Present, so that a "no such file" of execve(2) means its interpreter.
 fn exists(path: &str) -> bool {
     fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).is_ok()
 }
 
 /// Docker's texts and classes: 127 for what is not there, 126 for what cannot be executed.
-fn not_executed(program: &str, error: &std::io::Error, searched: bool) -> Error {
+pub(crate) fn not_executed(program: &str, error: &std::io::Error, searched: bool) -> Error {
     let shown: String = program.chars().take(200).collect();
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     let (kind, why) = match errno {

@@ -1,20 +1,27 @@
 //! The child between clone and exec: makes namespaces, root and mounts, then becomes the container's program.
 
 use std::{
-    os::fd::{AsFd, OwnedFd},
+    ffi::CString,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     path::Path,
 };
 
 use oci_spec::runtime::{Process, State};
 use silo_cgroup::Entry;
-use silo_sys::clone::{self, ns};
+use silo_sys::{
+    clone::{self, ns},
+    exec,
+};
 use silo_types::{Doing, Error, Result};
 
 use crate::{
     channel::{Channel, Message},
     create::Stdio,
+    door::Door,
     finish::{Finish, console_size},
+    hooks::Point,
     labels::Label,
+    lookup,
     passage::{self, Passage},
     plan::{Plan, UserNamespace},
     rootfs::{CgroupView, IdSpaces, Root, Rootfs, Sources, open_root, open_sources},
@@ -37,6 +44,8 @@ pub(crate) struct Init<'a> {
     pub(crate) entry: Option<Entry>,
     pub(crate) is_connected_from_outside: bool,
     pub(crate) configure: Option<Box<dyn FnOnce() -> Result<()> + 'a>>,
+    pub(crate) door: Option<Door>,
+    pub(crate) keyring: Option<CString>,
     pub(crate) channel: Option<Channel>,
 }
 
@@ -77,6 +86,9 @@ impl Init<'_> {
             self.die_with_parent()?;
         }
         rustix::process::setsid().doing("start a session")?;
+        if let Some(name) = &self.keyring {
+            join_keyring(name)?;
+        }
         if !self.plan.needs_passage() {
             for (flag, namespace) in &self.joins {
                 clone::setns(namespace.as_fd(), *flag).doing("join a namespace")?;
@@ -90,7 +102,20 @@ impl Init<'_> {
         }
         self.name_host()?;
         self.make_root()?;
+        if self.door.is_some() {
+            // Callers of a later start want to hear now that there is no such program.
+            lookup::check(self.finish.process)?;
+        }
         self.tell(&Message::Ready)?;
+        self.wait_for_go()
+    }
+
+    fn wait_for_go(&mut self) -> Result<()> {
+        if let Some(door) = self.door.take() {
+            self.expect(|m| matches!(m, Message::Detach))?;
+            self.let_go(&door)?;
+            self.channel = Some(door.accept()?);
+        }
         self.expect(|m| matches!(m, Message::Go))
     }
 
@@ -136,6 +161,19 @@ impl Init<'_> {
         Ok(())
     }
 
+    /// Whoever looks at a waiting process finds no descriptor of the host's there, but those that the program is to have.
+    fn let_go(&mut self, door: &Door) -> Result<()> {
+        self.channel = None;
+        self.entry = None;
+        self.joins.clear();
+        self.stdio = Stdio::Inherit;
+        let mut kept: Vec<i32> = (3..3 + self.finish.preserved_fds as i32).collect();
+        kept.push(door.as_fd().as_raw_fd());
+        kept.extend(self.finish.descriptors());
+        // What else is open belongs to frames of the maker's, to which this process never returns.
+        exec::close_others(&kept).doing("close what is not the container's")
+    }
+
     fn make_root(&mut self) -> Result<()> {
         let mut sources = match self.sources.take() {
             Some(opened) => opened,
@@ -144,8 +182,18 @@ impl Init<'_> {
         sources.make_kernels_own(self.plan)?;
         let root = std::mem::replace(&mut self.root, Root::Path("/".into()));
         let stage = (!self.plan.needs_passage()).then_some(self.stage);
-        let mut rootfs = Rootfs::enter(root, stage)?;
-        rootfs.mount_all(self.plan, sources, self.view)?;
+        let mut rootfs = Rootfs::attach(root, stage)?;
+        let hooks = self.finish.hooks.filter(|h| h.come_before_the_root());
+        if let Some(hooks) = hooks {
+            rootfs.mount_all(self.plan, sources, self.view)?;
+            self.tell(&Message::Mounted)?;
+            self.expect(|m| matches!(m, Message::HooksDone))?;
+            hooks.run(Point::CreateContainer, own_pid())?;
+            rootfs.enter()?;
+        } else {
+            rootfs.enter()?;
+            rootfs.mount_all(self.plan, sources, self.view)?;
+        }
         // Late, so that the parent connects it meanwhile; before the hardening, while /proc/sys can be written.
         self.configure_network()?;
         self.connect_stdio(&rootfs)?;
@@ -191,6 +239,19 @@ impl Init<'_> {
             None => silo_sys::process::exit_now(1),
             Some(_) => Err(Error::internal("unexpected message on the start channel")),
         }
+    }
+}
+
+/// As its own namespace numbers it: all that this side knows.
+pub(crate) fn own_pid() -> Option<i32> {
+    Some(rustix::process::getpid().as_raw_nonzero().get())
+}
+
+fn join_keyring(name: &CString) -> Result<()> {
+    match silo_sys::keyring::join_session(name) {
+        // A kernel without keys has none to hide.
+        Err(error) if error.kind() == std::io::ErrorKind::Unsupported => Ok(()),
+        joined => joined.doing("make a session keyring"),
     }
 }
 

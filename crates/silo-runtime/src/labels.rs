@@ -1,7 +1,10 @@
 //! Labels of security modules: what a process becomes at its exec (AppArmor's profile, SELinux' context), and SELinux' context of
 //! a mount's files. A module that is asked for and not there is an error, never a container without.
 
-use std::{os::fd::OwnedFd, path::Path};
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+};
 
 use oci_spec::runtime::Process;
 use rustix::fs::{self, CWD, Mode, OFlags};
@@ -23,6 +26,12 @@ pub(crate) struct Label {
 pub(crate) struct OpenLabel {
     label: Label,
     file: OwnedFd,
+}
+
+impl AsFd for OpenLabel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
 }
 
 /// The labels that a process is to get; Unsupported when the host lacks their module.

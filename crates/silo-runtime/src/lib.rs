@@ -2,32 +2,42 @@
 //!
 //! `document` reads the specification, `plan` turns it into steps, `create` clones and hands over, `init` carries the steps out as
 //! the container's first process (through `passage` into user and time namespaces), `finish` makes it the program; `enter` brings
-//! further processes in. No state is kept on disk here: names, files and
-//! lives are the engine's. Nothing that calls this may have threads.
+//! further processes in. The engine keeps names, files and lives by itself; `container` keeps them for callers of `silo oci`, in
+//! `state`. Nothing that calls this may have threads.
 #![forbid(unsafe_code)]
 
 mod attributes;
+pub mod bundle;
 pub mod capabilities;
 mod channel;
+pub mod container;
 mod create;
 pub mod document;
+mod door;
 mod enter;
 mod finish;
+pub mod hooks;
 mod id_map;
 mod init;
 mod labels;
 mod listener;
+mod lookup;
 mod mount_options;
 mod passage;
 mod plan;
+mod process;
 mod reaper;
 mod rootfs;
 mod sealed;
 pub mod seccomp;
+pub mod state;
 mod sysctl;
+mod view;
 
-pub use create::{Created, Request, Running, Stdio, create};
-pub use enter::{Entry, enter};
+pub use create::{Created, Request, Running, Standalone, Stdio, create};
+pub use door::Door;
+pub use enter::{Entry, enter, make_plain, namespaces_of};
+pub use mount_options::words as mount_option_words;
 pub use plan::{Plan, plan};
 pub use rootfs::{CgroupHierarchy, CgroupView, Root};
 pub use sealed::ensure_sealed;

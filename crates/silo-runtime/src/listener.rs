@@ -7,7 +7,7 @@ use std::{
     io::{IoSlice, Write},
     mem::MaybeUninit,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
     path::PathBuf,
@@ -28,6 +28,12 @@ pub struct Agent {
 pub(crate) struct Listener {
     socket: UnixStream,
     told: ContainerProcessState,
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
 }
 
 impl Agent {

@@ -73,6 +73,19 @@ const IGNORED: [&str; 9] = [
     "_netdev",
 ];
 
+/// All words that are understood, sorted; those for file systems not among them.
+pub fn words() -> Vec<String> {
+    let attributes = ATTRIBUTES.iter().map(|(word, ..)| *word);
+    let both = attributes.chain(PROPAGATION.iter().map(|(word, _)| *word));
+    let mut words: Vec<String> = both
+        .flat_map(|word| [word.to_owned(), format!("r{word}")])
+        .chain(["bind", "rbind", "idmap", "ridmap", "tmpcopyup", "remount"].map(str::to_owned))
+        .chain(IGNORED.map(str::to_owned))
+        .collect();
+    words.sort();
+    words
+}
+
 /// Parses the options of the mount at `target` (named in errors).
 pub fn parse(words: &[String], target: &str) -> Result<MountOptions> {
     let mut options = MountOptions::default();

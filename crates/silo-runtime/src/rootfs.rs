@@ -51,9 +51,9 @@ pub(crate) struct Rootfs {
 }
 
 impl Rootfs {
-    /// Attaches the root over `stage`, a folder that exists on the host, or over the current one (nothing of it changes, for this
-    /// namespace is our own), makes it `/` and drops the host's tree.
-    pub(crate) fn enter(root: Root, stage: Option<&std::path::Path>) -> Result<Rootfs> {
+    /// Attaches the root over `stage`, a folder that exists on the host, or over the current one: nothing of it changes, for this
+    /// namespace is our own.
+    pub(crate) fn attach(root: Root, stage: Option<&std::path::Path>) -> Result<Rootfs> {
         let private = MountAttr {
             propagation: MS_PRIVATE,
             ..MountAttr::default()
@@ -75,17 +75,22 @@ impl Rootfs {
             Some(stage) => format!("attach the root file system over {}", stage.display()),
             None => "attach the root file system".to_owned(),
         })?;
-        rustix::process::fchdir(&root).doing("enter the root file system")?;
-        // The old root is put on top of the new one at the same place and then dropped: pivot_root(2), "NOTES".
-        rustix::process::pivot_root(".", ".").doing("pivot_root")?;
-        unmount(".", UnmountFlags::DETACH).doing("drop the host's mounts")?;
-        rustix::process::chdir("/").doing("enter the new root")?;
         Ok(Rootfs {
             root,
             proc: None,
             dev: None,
             devices: None,
         })
+    }
+
+    /// Makes it `/` and drops the host's tree. Mounts come after it, but for hooks that need to see both trees: destinations are
+    /// resolved below the root's descriptor (`RESOLVE_IN_ROOT`) either way.
+    pub(crate) fn enter(&self) -> Result<()> {
+        rustix::process::fchdir(&self.root).doing("enter the root file system")?;
+        // The old root is put on top of the new one at the same place and then dropped: pivot_root(2), "NOTES".
+        rustix::process::pivot_root(".", ".").doing("pivot_root")?;
+        unmount(".", UnmountFlags::DETACH).doing("drop the host's mounts")?;
+        rustix::process::chdir("/").doing("enter the new root")
     }
 
     /// Carries out the mounts.

@@ -9,6 +9,7 @@ pub mod bpf;
 pub mod clone;
 pub mod early;
 pub mod exec;
+pub mod keyring;
 pub mod mount;
 pub mod netlink;
 pub mod process;

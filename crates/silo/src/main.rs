@@ -1,6 +1,8 @@
 //! Silo's command line: containers that you can see through.
 #![forbid(unsafe_code)]
 
+use std::path::Path;
+
 mod builtin;
 mod cli;
 mod dash;
@@ -8,11 +10,19 @@ mod documents;
 mod flags;
 mod gotemplate;
 mod lab;
+mod oci;
 mod output;
 mod plot;
 mod terminal;
 mod verbs;
 
 fn main() {
-    std::process::exit(cli::main(std::env::args_os().skip(1).collect()));
+    let mut words = std::env::args_os();
+    let name = words.next().unwrap_or_default();
+    let words: Vec<_> = words.collect();
+    let is_runtime = Path::new(&name).file_name() == Some(oci::PROGRAM.as_ref());
+    std::process::exit(match is_runtime {
+        true => oci::main(&words),
+        false => cli::main(words),
+    });
 }

@@ -102,6 +102,35 @@ impl fmt::Display for Rule {
     }
 }
 
+/// What every container may use, whatever else it is given: the nodes of its own /dev, the terminals of its own devpts; and
+/// nodes may be made, but not used.
+pub fn usual() -> Vec<LinuxDeviceCgroup> {
+    use LinuxDeviceType::{B, C};
+    const NODES: [(i64, i64); 8] = [
+        (1, 3),
+        (1, 5),
+        (1, 7),
+        (1, 8),
+        (1, 9),
+        (5, 0),
+        (5, 1),
+        (5, 2),
+    ];
+    let rule = |kind, major, minor, access: &str| {
+        let mut rule = LinuxDeviceCgroup::default();
+        rule.set_allow(true)
+            .set_typ(Some(kind))
+            .set_major(major)
+            .set_minor(minor)
+            .set_access(Some(access.to_owned()));
+        rule
+    };
+    let mut rules = vec![rule(C, None, None, "m"), rule(B, None, None, "m")];
+    rules.extend(NODES.map(|(major, minor)| rule(C, Some(major), Some(minor), "rwm")));
+    rules.push(rule(C, Some(136), None, "rwm"));
+    rules
+}
+
 const LETTERS: [(char, u8); 3] = [('r', READ), ('w', WRITE), ('m', MKNOD)];
 
 /// The bits of an access text; `None` for an unknown letter.

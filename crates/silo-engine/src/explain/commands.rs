@@ -15,7 +15,7 @@ use super::shell::{Script, word};
 use crate::{
     Engine,
     container::Container,
-    monitor::{cgroup_view, limit_swap},
+    monitor::limit_swap,
     resources::{self, host_device},
     spec::{self, Facts},
     users,
@@ -429,7 +429,7 @@ impl Recipe<'_> {
 
     /// The groups as they look from inside their namespace.
     fn cgroup_mounts(&self, script: &mut Script, target: &str, options: &str) {
-        let hierarchies = match cgroup_view(&self.layout) {
+        let hierarchies = match CgroupView::of(&self.layout) {
             CgroupView::V2 => {
                 script.line(format!(
                     "mount -t cgroup2 -o {} cgroup {target}",

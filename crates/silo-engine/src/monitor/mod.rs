@@ -37,7 +37,7 @@ pub(crate) use cause::boot_id;
 pub(crate) use client::Client;
 pub(crate) use limits::{nothing_to_undo, remember};
 pub(crate) use run::Monitor;
-pub(crate) use start::{cgroup_view, limit_swap};
+pub(crate) use start::limit_swap;
 
 /// What a monitor starts with.
 pub(crate) struct Setup {

@@ -12,7 +12,7 @@ use rustix::{
 };
 use silo_cgroup::{Cgroup, Existing, Layout, OomWatch};
 use silo_image::Image;
-use silo_runtime::{CgroupHierarchy, CgroupView, Request, Root, Running, Stdio};
+use silo_runtime::{CgroupView, Request, Root, Running, Standalone, Stdio};
 use silo_types::{
     ContainerConfig, ContainerId, Doing, Error, NamespaceMode, NetworkMode, ProcessId, Result,
 };
@@ -75,7 +75,7 @@ impl Start<'_> {
         let layout = Layout::detect()?;
         let cgroup = self.make_cgroup(&layout, &facts.cgroup, &spec)?;
         clock.step("cgroup");
-        let view = cgroup_view(&layout);
+        let view = CgroupView::of(&layout);
         let born_in = cgroup.open_dir_fd()?;
         let mut pipes = Pipes::new(config)?;
         let request = Request {
@@ -92,6 +92,7 @@ impl Start<'_> {
             die_with_parent: true,
             configure: network.configure(config),
             connect: network.connect(),
+            standalone: Standalone::default(),
         };
         let created = silo_runtime::create(request)?;
         clock.step("clone");
@@ -239,44 +240,6 @@ pub(crate) fn limit_swap(limits: &mut oci_spec::runtime::LinuxResources) {
 /// /proc/swaps has a header and a line for each.
 fn has_swap() -> bool {
     std::fs::read_to_string("/proc/swaps").is_ok_and(|text| text.lines().count() > 1)
-}
-
-/// How the hierarchies of this host appear inside a container.
-pub(crate) fn cgroup_view(layout: &Layout) -> CgroupView {
-    if layout.mode() == silo_cgroup::Mode::V2 {
-        return CgroupView::V2;
-    }
-    let hierarchies = layout.hierarchies().iter().map(|hierarchy| {
-        let names: Vec<String> = hierarchy
-            .controllers
-            .iter()
-            .map(|c| c.v1_name().to_owned())
-            .collect();
-        let (name, kind, options, links) = match (hierarchy.version, &hierarchy.name) {
-            (silo_cgroup::Version::V2, _) => ("unified".to_owned(), "cgroup2", vec![], vec![]),
-            (silo_cgroup::Version::V1, Some(name)) => (
-                name.clone(),
-                "cgroup",
-                vec!["none".to_owned(), format!("name={name}")],
-                vec![],
-            ),
-            (silo_cgroup::Version::V1, None) => {
-                let links = if names.len() > 1 {
-                    names.clone()
-                } else {
-                    vec![]
-                };
-                (names.join(","), "cgroup", names, links)
-            }
-        };
-        CgroupHierarchy {
-            name,
-            kind: kind.to_owned(),
-            options,
-            links,
-        }
-    });
-    CgroupView::V1(hierarchies.collect())
 }
 
 /// The monitor's ends of the streams, and the child's until they are handed over.

@@ -45,6 +45,10 @@ fn run(words: Vec<OsString>) -> Result<i32, Failure> {
         What::Version => return done(help::version_line()),
         What::Verb => {}
     }
+    if rest.first().is_some_and(|word| word == "oci") {
+        // Callers count milliseconds, and its words are no flags of this parser's.
+        return Ok(crate::oci::main(&rest[1..]));
+    }
     let Some(found) = table::find(&rest)? else {
         return done(help::overview());
     };

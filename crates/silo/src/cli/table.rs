@@ -358,6 +358,13 @@ pub static VERBS: &[Verb] = &[
         "[OPTIONS] NAME|ID [NAME|ID...]",
         "Show all that is known about containers, images or volumes",
     ),
+    Verb::new::<crate::oci::Oci>(
+        Group::None,
+        &["oci"],
+        &["oci"],
+        "[OPTIONS] COMMAND [ARG...]",
+        "Serve other engines as their OCI runtime",
+    ),
     Verb::new::<version::Version>(
         Group::None,
         &["version"],

@@ -16,4 +16,6 @@ pub use sheet::Sheet;
 pub use stdout::{print, print_line};
 pub use style::Style;
 pub use table::{align, align_to};
-pub use time::{ago, ago_words, clock, local, local_rfc3339, now, rfc3339, since, utc_offset};
+pub use time::{
+    ago, ago_words, clock, local, local_rfc3339, now, rfc3339, rfc3339_seconds, since, utc_offset,
+};

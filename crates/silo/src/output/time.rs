@@ -29,6 +29,11 @@ pub fn rfc3339(moment: u64) -> String {
     }
 }
 
+/// `2026-01-02T03:04:05Z`: for lines of a log.
+pub fn rfc3339_seconds(moment: u64) -> String {
+    timestamp(moment).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 /// `2026-01-02 03:04:05 +0100 CET` in the host's time zone.
 pub fn local(moment: u64) -> String {
     timestamp(moment)

@@ -1,0 +1,86 @@
+//! What a caller gets handed over: the container's terminal through a socket, the pid in a file.
+
+use std::{
+    fs,
+    io::IoSlice,
+    mem::MaybeUninit,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    path::Path,
+};
+
+use rustix::{
+    fs::{Mode, OFlags},
+    net::{
+        AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
+        SocketFlags, SocketType, connect, sendmsg, socket_with,
+    },
+};
+use silo_types::{Doing, Error, Result};
+
+use super::options::Words;
+
+/// Whether a terminal is asked for and somebody is there to have it.
+///
+/// Errors: in runc's words, when a detached process would have a terminal that nobody holds, or a socket has no use.
+pub fn check(words: &Words, terminal: bool, detached: bool) -> Result<Option<&str>> {
+    let socket = words.get("console-socket").filter(|path| !path.is_empty());
+    match (terminal, detached, socket) {
+        (true, true, None) => Err(Error::invalid(
+            "cannot allocate tty if runc will detach without setting console socket",
+        )),
+        (false, _, Some(_)) | (_, false, Some(_)) => Err(Error::invalid(
+            "cannot use console socket if runc will not detach or allocate tty",
+        )),
+        _ => Ok(socket),
+    }
+}
+
+/// Sends the master of a terminal to who listens on `socket`.
+pub fn send(socket: &str, master: &OwnedFd) -> Result<()> {
+    let doing = || format!("send the terminal to {socket}");
+    let stream = socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .doing_with(doing)?;
+    // By descriptor: the path may be longer than a socket's name can be.
+    let path = Path::new(socket);
+    let (folder, name) = (path.parent(), path.file_name());
+    let (Some(folder), Some(name)) = (folder, name) else {
+        return Err(Error::invalid(format!("{socket:?} names no socket")));
+    };
+    let folder = match folder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => folder,
+    };
+    let folder = rustix::fs::open(folder, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .doing_with(doing)?;
+    let path = Path::new("/proc/self/fd")
+        .join(folder.as_raw_fd().to_string())
+        .join(name);
+    let address = SocketAddrUnix::new(path).doing_with(doing)?;
+    connect(&stream, &address).doing_with(doing)?;
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let passed = [master.as_fd()];
+    control.push(SendAncillaryMessage::ScmRights(&passed));
+    let name = [IoSlice::new(b"/dev/ptmx")];
+    sendmsg(&stream, &name, &mut control, SendFlags::NOSIGNAL)
+        .doing_with(doing)
+        .map(drop)
+}
+
+/// Writes the pid for whoever waits for the file: it is there whole or not at all.
+pub fn write_pid(words: &Words, pid: i32) -> Result<()> {
+    let Some(path) = words.get("pid-file").filter(|path| !path.is_empty()) else {
+        return Ok(());
+    };
+    let path = Path::new(path);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let fresh = path.with_file_name(format!(".{name}"));
+    fs::write(&fresh, pid.to_string())
+        .and_then(|()| fs::rename(&fresh, path))
+        .doing_with(|| format!("write the pid file {}", path.display()))
+}

@@ -1,0 +1,182 @@
+//! `create` and `run`: from a bundle to a container that waits, or to one that runs.
+
+use std::{os::fd::AsFd, path::Path};
+
+use silo_engine::Session;
+use silo_runtime::{
+    bundle::Bundle,
+    container::{self, Made, Order as Making},
+};
+use silo_types::{Error, Result};
+
+use super::{
+    Verb, console,
+    globals::Globals,
+    options::{Opt, Order, Words, switch, value},
+};
+use crate::terminal;
+
+const BUNDLE: Opt = value(
+    "bundle",
+    'b',
+    "FOLDER",
+    "folder of config.json (the present one)",
+);
+const CONSOLE: Opt = value(
+    "console-socket",
+    '\0',
+    "SOCKET",
+    "where to send the terminal",
+);
+const PID_FILE: Opt = value("pid-file", '\0', "FILE", "where to write the pid");
+const PRESERVE: Opt = value(
+    "preserve-fds",
+    '\0',
+    "N",
+    "hand over N descriptors from 3 on",
+);
+const NO_PIVOT: Opt = switch(
+    "no-pivot",
+    '\0',
+    "taken for callers of runc; the root is always entered by pivot_root",
+);
+const KEYRING: Opt = switch("no-new-keyring", '\0', "keep the caller's session keyring");
+const SUBREAPER: Opt = switch("no-subreaper", '\0', "taken for callers of runc");
+
+static CREATE_OPTIONS: [Opt; 6] = [BUNDLE, CONSOLE, PID_FILE, NO_PIVOT, KEYRING, PRESERVE];
+
+static RUN_OPTIONS: [Opt; 9] = [
+    BUNDLE,
+    CONSOLE,
+    PID_FILE,
+    NO_PIVOT,
+    KEYRING,
+    PRESERVE,
+    SUBREAPER,
+    switch("detach", 'd', "return when the program runs"),
+    switch("keep", '\0', "keep the container when it has ended"),
+];
+
+pub static CREATE: Verb = Verb {
+    name: "create",
+    about: "make a container that waits for its start",
+    usage: "CONTAINER",
+    options: &CREATE_OPTIONS,
+    order: Order::Mixed,
+    words: (1, 1),
+    starts: true,
+    run: create,
+};
+
+pub static RUN: Verb = Verb {
+    name: "run",
+    about: "make a container and start it",
+    usage: "CONTAINER",
+    options: &RUN_OPTIONS,
+    order: Order::Mixed,
+    words: (1, 1),
+    starts: true,
+    run,
+};
+
+fn create(globals: &Globals, words: &Words) -> Result<i32> {
+    let bundle = load(words)?;
+    let socket = console::check(words, wants_terminal(&bundle), true)?;
+    let made = container::make(&globals.root, &making(words, &bundle, true)?)?;
+    made.detach(|made| hand_over(made, words, socket))?;
+    Ok(0)
+}
+
+fn run(globals: &Globals, words: &Words) -> Result<i32> {
+    let bundle = load(words)?;
+    let detach = words.has("detach");
+    let socket = console::check(words, wants_terminal(&bundle), detach)?;
+    let made = container::make(&globals.root, &making(words, &bundle, false)?)?;
+    let running = made.start(|made| {
+        hand_over(made, words, socket)?;
+        match &made.terminal {
+            Some(master) if !terminal::stdin_is_terminal() => silo_runtime::make_plain(master),
+            _ => Ok(()),
+        }
+    })?;
+    if detach {
+        return Ok(0);
+    }
+    let mut session = Session::from(running);
+    let code = match session.terminal.take() {
+        Some(master) => terminal::relay(&session, master.as_fd(), true),
+        None => terminal::wait(&session),
+    }?;
+    if !words.has("keep") {
+        for warning in container::delete(&globals.root, &words.rest[0], true)? {
+            globals.log.warning(&warning.to_string());
+        }
+    }
+    Ok(code)
+}
+
+fn load(words: &Words) -> Result<Bundle> {
+    let path = words.get("bundle").filter(|path| !path.is_empty());
+    let mut bundle = Bundle::load(Path::new(path.unwrap_or(".")))?;
+    if let Some(process) = bundle.spec.process_mut()
+        && activated() > 0
+    {
+        let mut env = process.env().clone().unwrap_or_default();
+        env.push(format!("LISTEN_FDS={}", activated()));
+        env.push("LISTEN_PID=1".to_owned());
+        let names = std::env::var("LISTEN_FDNAMES").ok();
+        env.extend(names.map(|names| format!("LISTEN_FDNAMES={names}")));
+        process.set_env(Some(env));
+    }
+    Ok(bundle)
+}
+
+/// How many sockets this process was given by who listens for it, sd_listen_fds(3): from descriptor 3 on, for the program.
+fn activated() -> u32 {
+    let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
+    match number("LISTEN_PID") {
+        Some(pid) if pid == std::process::id() => number("LISTEN_FDS").unwrap_or(0),
+        // Meant for a process further up.
+        _ => 0,
+    }
+}
+
+fn wants_terminal(bundle: &Bundle) -> bool {
+    let process = bundle.spec.process().as_ref();
+    process.is_some_and(|process| process.terminal().unwrap_or(false))
+}
+
+fn making<'a>(words: &'a Words, bundle: &'a Bundle, waits: bool) -> Result<Making<'a>> {
+    Ok(Making {
+        id: &words.rest[0],
+        bundle,
+        preserved_fds: open_from_3(preserve_fds(words)?.saturating_add(activated()))?,
+        keyring: !words.has("no-new-keyring"),
+        waits,
+    })
+}
+
+/// What `--preserve-fds` says.
+pub fn preserve_fds(words: &Words) -> Result<u32> {
+    Ok(words.number::<u32>("preserve-fds")?.unwrap_or(0))
+}
+
+/// So many descriptors go to the program. They must be there: a number in between would be one of Silo's own.
+pub fn open_from_3(count: u32) -> Result<u32> {
+    for fd in 3..3 + u64::from(count) {
+        if std::fs::symlink_metadata(format!("/proc/self/fd/{fd}")).is_err() {
+            return Err(Error::invalid(format!(
+                "{count} descriptors are to be handed over: {fd} is not open"
+            )));
+        }
+    }
+    Ok(count)
+}
+
+fn hand_over(made: &mut Made, words: &Words, socket: Option<&str>) -> Result<()> {
+    if let (Some(socket), Some(master)) = (socket, &made.terminal) {
+        console::send(socket, master)?;
+        made.terminal = None;
+    }
+    console::write_pid(words, made.pid())
+}
