@@ -201,7 +201,11 @@ impl Monitor<'_> {
             .unwrap_or(&self.config.resources);
         let after = resources::overlay(before, asked);
         if let Some(main) = &self.main {
-            let limits = resources::limits(asked, &resources::block_device)?;
+            let mut limits = resources::limits(asked, &resources::block_device)?;
+            // v2 would kill to get below what is in use.
+            if let Some(memory) = limits.memory_mut() {
+                memory.set_check_before_update(Some(true));
+            }
             main.cgroup.update(&limits)?;
         }
         self.state.resources = Some(after);
