@@ -233,18 +233,22 @@ impl Cgroup {
         let Some(place) = self.layout.place(crate::layout::Controller::Memory) else {
             return Ok(());
         };
-        let name = match self.layout.version(place) {
-            Version::V1 => "memory.usage_in_bytes",
-            Version::V2 => "memory.current",
-        };
-        let path = format!("{}/{name}", self.dirs[place]);
-        let now = file::read(&path).doing_with(|| format!("read {path}"))?;
-        match crate::parse::number(now.as_bytes()) {
-            Some(now) if limit > 0 && now > limit as u64 => Err(Error::conflict(format!(
-                "memory limit: {limit} is below what is in use, {now} bytes: free some, or choose a higher limit"
-            ))),
-            _ => Ok(()),
+        // v1 itself refuses what it cannot reach.
+        if self.layout.version(place) == Version::V1 {
+            return Ok(());
         }
+        let read = |name| {
+            let path = format!("{}/{name}", self.dirs[place]);
+            file::read(&path).doing_with(|| format!("read {path}"))
+        };
+        let now = crate::parse::number(read("memory.current")?.as_bytes()).unwrap_or(0);
+        let now = now.saturating_sub(crate::parse::droppable(read("memory.stat")?.as_bytes()));
+        if limit > 0 && now > limit as u64 {
+            return Err(Error::conflict(format!(
+                "memory limit: {limit} is below what is in use, {now} bytes: free some, or choose a higher limit"
+            )));
+        }
+        Ok(())
     }
 
     fn entering(&self, dir: &str, who: &str, errno: Errno) -> Error {

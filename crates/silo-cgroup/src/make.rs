@@ -192,7 +192,7 @@ fn enable(
     let name = lost.v2_name();
     Err(Error::unsupported(match reason {
         Some((control, Errno::BUSY)) => format!(
-            "the {name} controller cannot be enabled in {control}: that group has processes of its own: choose another parent"
+            "the {name} controller cannot be enabled in {control}: that group has processes of its own: move them into a group below it, or choose another parent"
         ),
         Some((control, errno)) => format!(
             "the {name} controller cannot be enabled in {control} ({errno}): it must be delegated to the parent group"

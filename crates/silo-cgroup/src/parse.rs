@@ -40,6 +40,15 @@ pub fn flat_value(text: &[u8], key: &str) -> Option<u64> {
         .map(|(_, value)| value)
 }
 
+/// Bytes that the kernel gives back when a v2 group runs short, by its `memory.stat`: cached files and the like.
+pub fn droppable(stat: &[u8]) -> u64 {
+    let dropped: [&[u8]; 3] = [b"active_file", b"inactive_file", b"slab_reclaimable"];
+    flat(stat)
+        .filter(|(name, _)| dropped.contains(name))
+        .map(|(_, bytes)| bytes)
+        .sum()
+}
+
 /// A list of CPUs or memory nodes (`0-2,7`, cpuset(7) "List format") as ordered, merged ranges. `None` when malformed.
 /// Ranges are never expanded: `0-4294967295` costs nothing.
 pub fn list(text: &str) -> Option<Vec<(u32, u32)>> {
@@ -94,6 +103,8 @@ mod tests {
         assert_eq!(flat_value(text, "nr_throttled"), Some(2));
         assert_eq!(flat_value(text, "nr"), None);
         assert_eq!(flat(text).count(), 3);
+        let stat = b"anon 7\nfile 70\nshmem 20\ninactive_anon 20\ninactive_file 30\nactive_file 20\nslab_reclaimable 5\n";
+        assert_eq!(droppable(stat), 55);
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub struct Started {
 pub struct Update {
     pub resources: Option<Resources>,
     pub restart: Option<RestartPolicy>,
+    /// A memory limit below what is in use is set all the same, and the kernel kills to get there; else it is refused.
+    pub may_kill: bool,
 }
 
 impl Engine {
@@ -256,7 +258,13 @@ impl Engine {
         if container.state.monitor.is_some() {
             let resources = update.resources.clone().map(Box::new);
             let restart = update.restart;
-            return self.ask(container, &Request::Update { resources, restart });
+            let may_kill = update.may_kill;
+            let request = Request::Update {
+                resources,
+                restart,
+                may_kill,
+            };
+            return self.ask(container, &request);
         }
         self.change(container, |state| {
             if let Some(asked) = &update.resources {

@@ -53,6 +53,8 @@ pub enum Request {
     Update {
         resources: Option<Box<Resources>>,
         restart: Option<RestartPolicy>,
+        /// Below what is in use, too: v2 then kills to get there.
+        may_kill: bool,
     },
     /// The limits before the last update again.
     UndoUpdate,

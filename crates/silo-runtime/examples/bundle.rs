@@ -18,10 +18,9 @@ use std::{
 use oci_spec::runtime::{ContainerState, Process, Spec, State};
 use rustix::process::{Pid, Signal, pidfd_send_signal};
 use silo_runtime::{
-    CgroupHierarchy, CgroupView, Entry, Request, Root, Running, Stdio, create, enter,
+    CgroupHierarchy, CgroupView, Entry, Request, Root, Running, Standalone, Stdio, create, enter,
     seccomp::Filter,
 };
-use silo_sys::clone::ns;
 use silo_types::{Doing, Error, Result};
 
 fn main() -> ExitCode {
@@ -63,6 +62,7 @@ fn run() -> Result<u8> {
         die_with_parent: true,
         connect: None,
         configure: None,
+        standalone: Standalone::default(),
     })?;
     created.wait_ready()?;
     let first = created.start()?;
@@ -82,7 +82,7 @@ fn beside(first: &Running, spec: &Spec, process: &Path, state: &State) -> Result
     let profile = spec.linux().as_ref().and_then(|l| l.seccomp().as_ref());
     enter(Entry {
         target: first.pidfd.as_fd(),
-        namespaces: other_namespaces(first.pid)?,
+        namespaces: silo_runtime::namespaces_of(first.pid)?,
         process: &process,
         linux: spec.linux().as_ref(),
         seccomp: profile.map(Filter::new).transpose()?,
@@ -90,35 +90,13 @@ fn beside(first: &Running, spec: &Spec, process: &Path, state: &State) -> Result
         stdio: Stdio::Inherit,
         cgroup: None,
         doors: None,
+        preserved_fds: 0,
+        plain_terminal: false,
     })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).doing_with(|| format!("read {}", path.display()))
-}
-
-/// The namespaces of a process that are not the caller's.
-fn other_namespaces(pid: i32) -> Result<u64> {
-    let mut found = 0;
-    for (flag, file) in [
-        (ns::TIME, "time"),
-        (ns::MOUNT, "mnt"),
-        (ns::CGROUP, "cgroup"),
-        (ns::UTS, "uts"),
-        (ns::IPC, "ipc"),
-        (ns::USER, "user"),
-        (ns::PID, "pid"),
-        (ns::NET, "net"),
-    ] {
-        let link = |of: &str| {
-            let path = format!("/proc/{of}/ns/{file}");
-            fs::read_link(&path).doing(path)
-        };
-        if link("self")? != link(&pid.to_string())? {
-            found |= flag;
-        }
-    }
-    Ok(found)
 }
 
 fn view() -> Result<CgroupView> {

@@ -11,10 +11,10 @@ use crate::{events::Event, resources};
 const MOST_CHANGES: usize = 8;
 
 impl Monitor<'_> {
-    pub(super) fn update(&mut self, asked: &Resources) -> Result<()> {
+    pub(super) fn update(&mut self, asked: &Resources, may_kill: bool) -> Result<()> {
         let before = self.limits_now();
         let after = resources::overlay(&before, asked);
-        self.set_limits(asked)?;
+        self.set_limits(asked, may_kill)?;
         remember(&mut self.state.limits_before, before);
         self.changed_to(after);
         Ok(())
@@ -27,7 +27,7 @@ impl Monitor<'_> {
         };
         let mut asked = resources::way_back(&self.limits_now(), &before);
         self.complete_sets(&mut asked);
-        self.set_limits(&asked)?;
+        self.set_limits(&asked, false)?;
         self.state.limits_before.pop();
         self.changed_to(before);
         Ok(())
@@ -38,7 +38,7 @@ impl Monitor<'_> {
         now.unwrap_or(&self.config.resources).clone()
     }
 
-    fn set_limits(&self, asked: &Resources) -> Result<()> {
+    fn set_limits(&self, asked: &Resources, may_kill: bool) -> Result<()> {
         let Some(main) = &self.main else {
             return Ok(());
         };
@@ -47,6 +47,10 @@ impl Monitor<'_> {
         let is_v2 = |place: usize| layout.hierarchies()[place].version == Version::V2;
         if layout.place(Controller::Memory).is_some_and(is_v2) {
             unprotect(&mut limits);
+        }
+        // v2 would kill to get below what is in use.
+        if let Some(memory) = limits.memory_mut() {
+            memory.set_check_before_update(Some(!may_kill));
         }
         main.cgroup.update(&limits)
     }

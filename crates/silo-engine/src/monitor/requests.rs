@@ -99,8 +99,14 @@ impl Monitor<'_> {
             }
             Request::Pause => self.pause(true),
             Request::Unpause => self.pause(false),
-            Request::Update { resources, restart } => {
-                let done = resources.as_deref().map_or(Ok(()), |r| self.update(r));
+            Request::Update {
+                resources,
+                restart,
+                may_kill,
+            } => {
+                let done = resources
+                    .as_deref()
+                    .map_or(Ok(()), |r| self.update(r, *may_kill));
                 if done.is_ok() && restart.is_some() {
                     self.state.restart = *restart;
                 }

@@ -84,6 +84,7 @@ fn set(engine: &Engine, id: &ContainerId, resources: &Resources) -> Result<()> {
     let update = Update {
         resources: Some(resources.clone()),
         restart: None,
+        may_kill: false,
     };
     engine.update(&container, &update)
 }

@@ -73,6 +73,7 @@ impl Run for LimitVerb {
                 let update = Update {
                     resources: Some(asked),
                     restart: None,
+                    may_kill: self.force,
                 };
                 engine.update(&container, &update).map(|()| 0)
             }

@@ -33,6 +33,7 @@ impl Run for UpdateVerb {
         let update = Update {
             resources: (asked != Resources::default()).then(|| asked.clone()),
             restart,
+            may_kill: false,
         };
         let engine = context.engine()?;
         each_container(&engine, &self.containers, |container| {

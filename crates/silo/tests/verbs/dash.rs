@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::common::{Host, SOON, Session, grid::Grid, kernel, signal, until};
+use crate::common::{Host, Session, grid::Grid, kernel, signal, soon, until};
 
 const SIZE: (usize, usize) = (24, 80);
 
@@ -18,7 +18,7 @@ fn shown(session: &Session) -> Grid {
 /// Waits until the picture has all of these words.
 #[track_caller]
 fn see(session: &mut Session, words: &[&str]) -> String {
-    let end = Instant::now() + SOON;
+    let end = Instant::now() + soon();
     loop {
         session.watch(Duration::from_millis(100));
         if session.screen.contains("\x1b[?1049h") {
