@@ -27,7 +27,7 @@ const VERBS: [&[u8]; 6] = [
     b"start\0",
     b"restart\0",
     b"oci\0",
-    b"lab\0",
+    b"create\0",
 ];
 
 /// Beginning of verbs that are not for people.
