@@ -78,13 +78,20 @@ pub fn execve_fd(program: std::os::fd::BorrowedFd<'_>, args: &Words, env: &Words
 }
 
 /// Gives every signal its default action and unblocks all: what a program expects at its start. Rust ignores SIGPIPE, and an
-/// ignored signal stays ignored across execve(2).
+/// ignored signal stays ignored across execve(2). The C library keeps 32 and 33 for itself and refuses them, the kernel does not.
 pub fn reset_signals() {
-    // SAFETY: an all-zero sigaction is SIG_DFL with no flags; the numbers that may not be changed (KILL, STOP) just fail.
+    // Handler, flags, restorer and mask of the kernel's own structure: SIG_DFL and nothing else.
+    let default = [0u64; 4];
+    // SAFETY: the kernel reads 32 bytes; the numbers that may not be changed (KILL, STOP) just fail.
     unsafe {
-        let default: libc::sigaction = mem::zeroed();
         for signal in 1..=64 {
-            libc::sigaction(signal, &raw const default, ptr::null_mut());
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                &raw const default,
+                ptr::null_mut::<u64>(),
+                size_of::<u64>(),
+            );
         }
         let mut none: libc::sigset_t = mem::zeroed();
         libc::sigemptyset(&raw mut none);
