@@ -74,6 +74,8 @@ struct Open {
     last: Moment,
     /// When it was last looked at, milliseconds since the epoch.
     looked: u64,
+    /// The last alarm, the same.
+    alarmed: u64,
     /// It had moved at the last look: that it rests is written down once.
     moving: bool,
     slow: Option<Instant>,
@@ -176,6 +178,7 @@ impl Open {
             writer: Writer::open(path).ok()?,
             last: Moment::default(),
             looked: 0,
+            alarmed: 0,
             moving: false,
             slow: None,
             kernel: None,
@@ -185,8 +188,11 @@ impl Open {
     /// How busy it was, in thousandths of a processor; `None` when there is nothing more to be read.
     fn look(&mut self, run: &Run<'_>, how: Look) -> Option<u64> {
         let time = now() / 1_000_000;
-        if how == Look::Alarm && time.saturating_sub(self.looked) < CALM {
-            return Some(LITTLE);
+        if how == Look::Alarm {
+            if time.saturating_sub(self.alarmed) < CALM {
+                return Some(LITTLE);
+            }
+            self.alarmed = time;
         }
         let used = self.pulse.sample().ok()?.cpu.unwrap_or_default().total_ns / 1000;
         let first = self.last.time == 0;
@@ -224,6 +230,9 @@ impl Open {
             cpu_limit: run.cpu_limit,
             oom_kills: run.oom_kills,
             run: run.began,
+            held_high: 0,
+            usage_high: 0,
+            cpu_high: 0,
             ..self.last
         };
         let stale = self.slow.is_none_or(|at| at.elapsed() >= SLOW);
@@ -238,6 +247,11 @@ impl Open {
             let mut memory = work.memory.unwrap_or_default();
             memory.kernel = memory.kernel.or(self.kernel);
             moment.take_memory(&memory);
+        }
+        if how == Look::Alarm && (1..=moment.peak).contains(&moment.memory_limit) {
+            // The kernel kills when nothing is left to be dropped: all that was charged was held, though it may be gone by now.
+            moment.held_high = moment.memory_limit;
+            moment.usage_high = moment.memory_limit;
         }
         Some(moment)
     }

@@ -126,22 +126,16 @@ impl Writer {
         if moment.time == before.time {
             return Ok(());
         }
-        let fine = Moment {
-            held_high: 0,
-            usage_high: 0,
-            cpu_high: 0,
-            ..*moment
-        };
         let busy = match (before.run == moment.run, moment.time > before.time) {
             (true, true) => moment.cpu.saturating_sub(before.cpu) / (moment.time - before.time),
             _ => 0,
         };
-        self.append(0, &fine)?;
+        self.append(0, moment)?;
         for (index, tier) in TIERS.iter().enumerate().skip(1) {
             let tip = &mut self.tips[index];
             let high = (
-                tip.high.0.max(moment.held),
-                tip.high.1.max(moment.usage),
+                tip.high.0.max(moment.held).max(moment.held_high),
+                tip.high.1.max(moment.usage).max(moment.usage_high),
                 tip.high.2.max(busy),
             );
             tip.high = high;

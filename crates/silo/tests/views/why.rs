@@ -154,7 +154,8 @@ fn killed_by_silo_and_by_whom() {
         "{facts}"
     );
     host.ok(&["start", "box"]);
-    host.ok(&["stop", "-t", "0", "box"]);
+    // Not TERM, which the program may still answer before the time is over.
+    host.ok(&["stop", "-s", "KILL", "-t", "0", "box"]);
     is(
         &host,
         "box",
