@@ -18,6 +18,19 @@ impl Engine {
         linux.set_devices(Some(resources::device_rules(&[], true)));
         Cgroup::create(&layout, &path, &linux, Existing::Refuse).map(CgroupParent)
     }
+
+    /// Removes the group above all of this engine's containers, if there is none; the next container makes it anew.
+    pub fn remove_empty_group(&self) -> Result<()> {
+        let path = CgroupPath::new(&format!("/{}", self.cgroup_parent()))?;
+        let layout = Layout::detect()?;
+        if !Cgroup::list_below(&layout, &path)?.is_empty() {
+            return Ok(());
+        }
+        match Cgroup::at(&layout, &path).destroy().pop() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Drop for CgroupParent {

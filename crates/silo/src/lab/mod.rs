@@ -63,6 +63,7 @@ impl<'a> Lab<'a> {
         if !had_network && self.engine.list()?.is_empty() {
             bridge.remove_all()?;
             self.engine.doctor(true)?;
+            self.engine.remove_empty_group()?;
         }
         println!("\nAll checks passed. Nothing of the lab is left on this machine.");
         Ok(())

@@ -247,6 +247,12 @@ pub fn groups_below(group: &str) -> Vec<PathBuf> {
     found
 }
 
+/// Whether some hierarchy has a group of this name.
+pub fn group_stands(name: &str) -> bool {
+    let has = |hierarchy: Hierarchy| hierarchy.place.join(name).exists();
+    hierarchies().into_iter().any(has)
+}
+
 /// Removes an empty group from every hierarchy.
 pub fn remove_parent(name: &str) {
     for hierarchy in hierarchies() {

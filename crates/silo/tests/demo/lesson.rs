@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::common::{Host, patient};
+use crate::common::{Host, kernel, patient};
 
 #[test]
 fn the_lesson_plays_to_its_end() {
@@ -40,6 +40,7 @@ fn the_lesson_plays_to_its_end() {
         );
     }
     assert_eq!(host.ok(&["ps", "-aq"]), "");
+    assert!(!kernel::group_stands(&host.group()), "{}", host.group());
 }
 
 #[test]
