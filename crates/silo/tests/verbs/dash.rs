@@ -66,17 +66,15 @@ fn the_picture_has_host_containers_and_both_pids() {
         ],
     );
     assert!(!text.contains("idle"), "{text}");
-    // Its share of its limit, and its letter in the bar of the host's memory.
-    let line = text
-        .lines()
-        .find(|line| line.contains(" a hungry"))
-        .unwrap();
-    assert!(
-        ["78%", "79%", "80%"]
-            .iter()
-            .any(|share| line.contains(share)),
-        "{line}"
-    );
+    // Its share of its limit, and its letter in the bar of the host's memory; recorded, so a moment behind its processes.
+    let end = Instant::now() + soon();
+    let has_share = |text: &str| {
+        let line = text.lines().find(|line| line.contains(" a hungry"));
+        line.is_some_and(|line| ["78%", "79%", "80%"].iter().any(|s| line.contains(s)))
+    };
+    while !has_share(&see(&mut session, &[" a hungry"])) {
+        assert!(Instant::now() < end, "{text}");
+    }
     assert!(shown(&session).coloured);
     session.keys("\x1b");
     see(&mut session, &["idle", "hungry"]);
