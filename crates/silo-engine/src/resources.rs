@@ -4,7 +4,7 @@ use oci_spec::runtime::{
     LinuxBlockIo, LinuxCpu, LinuxDeviceCgroup, LinuxDeviceType, LinuxMemory, LinuxPids,
     LinuxResources, LinuxThrottleDevice, LinuxThrottleDeviceBuilder,
 };
-use silo_types::{DeviceRate, Doing, Error, Resources, Result};
+use silo_types::{ContainerConfig, DeviceRate, Doing, Error, Resources, Result};
 
 /// A device of the host that the container gets: path inside, numbers and permissions.
 #[derive(Clone, Debug, PartialEq)]
@@ -169,8 +169,24 @@ pub(crate) fn way_back(now: &Resources, before: &Resources) -> Resources {
     asked
 }
 
+/// The devices that a container is given: those asked for, and with `--privileged` all there are.
+pub fn devices_of(config: &ContainerConfig) -> Result<Vec<HostDevice>> {
+    let asked = config.resources.devices.iter().map(|device| {
+        host_device(
+            &device.host_path,
+            &device.container_path,
+            &device.permissions,
+        )
+    });
+    let mut devices = asked.collect::<Result<Vec<_>>>()?;
+    if config.security.privileged {
+        devices.extend(all_devices());
+    }
+    Ok(devices)
+}
+
 /// Every device of the host, for a privileged container: walked below /dev, terminals and shared memory left out.
-pub fn all_devices() -> Vec<HostDevice> {
+fn all_devices() -> Vec<HostDevice> {
     fn walk(folder: &std::path::Path, found: &mut Vec<HostDevice>) {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();
@@ -230,7 +246,7 @@ fn rule(
 }
 
 /// Looks a device of the host up by path: `--device`.
-pub fn host_device(host: &str, inside: &str, access: &str) -> Result<HostDevice> {
+fn host_device(host: &str, inside: &str, access: &str) -> Result<HostDevice> {
     use std::os::unix::fs::{FileTypeExt, MetadataExt};
     let found = std::fs::metadata(host).map_err(|e| {
         Error::system(format!("device {host}"), e).with_kind(silo_types::Kind::Invalid)

@@ -16,7 +16,7 @@ use crate::{
     Engine,
     container::Container,
     monitor::limit_swap,
-    resources::{self, host_device},
+    resources,
     spec::{self, Facts},
     users,
 };
@@ -113,16 +113,7 @@ impl Engine {
                 facts.etc_files.push((path, place));
             }
         }
-        for device in &config.resources.devices {
-            facts.devices.push(host_device(
-                &device.host_path,
-                &device.container_path,
-                &device.permissions,
-            )?);
-        }
-        if config.security.privileged {
-            facts.devices.extend(resources::all_devices());
-        }
+        facts.devices = resources::devices_of(config)?;
         if config.namespaces.ipc == NamespaceMode::Host {
             facts.shm_source = Some(PathBuf::from("/dev/shm"));
         }

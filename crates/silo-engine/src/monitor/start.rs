@@ -21,7 +21,7 @@ use super::Clock;
 use crate::{
     Engine, filter,
     network::{Prepared, Teardown},
-    resources::{self, host_device},
+    resources,
     spec::{self, Facts},
     users,
 };
@@ -143,16 +143,7 @@ impl Start<'_> {
             cgroup: self.engine.cgroup_path(config),
             ..Facts::default()
         };
-        for device in &config.resources.devices {
-            facts.devices.push(host_device(
-                &device.host_path,
-                &device.container_path,
-                &device.permissions,
-            )?);
-        }
-        if config.security.privileged {
-            facts.devices.extend(resources::all_devices());
-        }
+        facts.devices = resources::devices_of(config)?;
         self.shared_namespaces(&mut facts)?;
         Ok(facts)
     }

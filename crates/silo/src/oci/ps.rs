@@ -14,7 +14,7 @@ use super::{
     globals::Globals,
     options::{Opt, Order, Words, value},
 };
-use crate::output::{align_to, print, utc_offset};
+use crate::output::{align_cells, print, utc_offset};
 
 static OPTIONS: [Opt; 1] = [value("format", 'f', "table|json", "how to print")];
 
@@ -64,11 +64,5 @@ fn table(pids: &[i32], options: &[String]) -> Result<String> {
             containers: &none,
         },
     );
-    let header = table.show_header.then_some(&table.header);
-    let lines: String = header
-        .into_iter()
-        .chain(&table.rows)
-        .map(|cells| cells.join("\t") + "\n")
-        .collect();
-    Ok(align_to(&lines, 6))
+    Ok(align_cells(&table, 6))
 }

@@ -15,7 +15,7 @@ pub use human::{duration, ellipsis, quoted, short_span, signal_of, size};
 pub use sheet::Sheet;
 pub use stdout::{print, print_line};
 pub use style::Style;
-pub use table::{align, align_to};
+pub use table::{align, align_cells, align_to};
 pub use time::{
     ago, ago_words, clock, local, local_rfc3339, now, rfc3339, rfc3339_seconds, since, utc_offset,
 };

@@ -8,6 +8,17 @@ pub fn align(lines: &str) -> String {
     align_to(lines, LEAST)
 }
 
+/// The columns of ps(1), each at least so wide.
+pub fn align_cells(table: &silo_observe::ps::Table, least: usize) -> String {
+    let header = table.show_header.then_some(&table.header);
+    let lines: String = header
+        .into_iter()
+        .chain(&table.rows)
+        .map(|cells| cells.join("\t") + "\n")
+        .collect();
+    align_to(&lines, least)
+}
+
 /// The same with another least width.
 ///
 /// A column is as wide as its widest cell in the lines that have it, as in Go's text/tabwriter.

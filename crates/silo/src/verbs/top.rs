@@ -14,7 +14,7 @@ use silo_types::{Error, Result};
 
 use crate::{
     cli::{Context, Run},
-    output::{ago, align_to, print, utc_offset},
+    output::{ago, align_cells, print, utc_offset},
     terminal,
 };
 
@@ -104,13 +104,7 @@ fn table(engine: &Engine, container: &Container, request: &PsRequest) -> Result<
             containers: &containers,
         },
     );
-    let header = table.show_header.then_some(&table.header);
-    let lines: String = header
-        .into_iter()
-        .chain(&table.rows)
-        .map(|cells| cells.join("\t") + "\n")
-        .collect();
-    Ok(align_to(&lines, LEAST))
+    Ok(align_cells(&table, LEAST))
 }
 
 /// The view; processors are watched for `watch`, else the mean of a process's life is shown.
