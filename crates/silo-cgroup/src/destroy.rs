@@ -202,6 +202,25 @@ impl Cgroup {
         Ok(held)
     }
 
+    /// Kills every process of the group and removes it from every hierarchy, with all groups below it.
+    ///
+    /// The kernel removes no group that has processes or groups in it: where nothing is left, which is usual, asking it to is
+    /// the whole work.
+    ///
+    /// # Errors
+    /// All that were met; empty when nothing is left.
+    pub fn raze(&self) -> Vec<Error> {
+        let is_gone =
+            |dir: &String| matches!(rustix::fs::rmdir(dir.as_str()), Ok(()) | Err(Errno::NOENT));
+        // Each is asked, though one has said no.
+        if self.dirs.iter().filter(|dir| !is_gone(dir)).count() == 0 {
+            return Vec::new();
+        }
+        let mut errors: Vec<Error> = self.kill_all().err().into_iter().collect();
+        errors.extend(self.destroy());
+        errors
+    }
+
     /// Removes the group and all groups below it from every hierarchy. Not there is as good as removed.
     ///
     /// # Errors

@@ -125,8 +125,7 @@ impl Engine {
             }
             if fix {
                 let cgroup = Cgroup::at(layout, &path);
-                let _ = cgroup.kill_all();
-                cgroup.destroy();
+                cgroup.raze();
             }
             found.push(left(
                 "cgroup",

@@ -44,11 +44,7 @@ impl Engine {
         let mut errors = self.detach_network(config, how);
         match self.cgroup(config) {
             Ok(cgroup) => {
-                let left = cgroup.procs(false).is_ok_and(|pids| !pids.is_empty());
-                if left && let Err(error) = cgroup.kill_all() {
-                    errors.push(error);
-                }
-                errors.extend(cgroup.destroy());
+                errors.extend(cgroup.raze());
             }
             Err(error) => errors.push(error),
         }

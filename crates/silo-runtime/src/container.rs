@@ -155,7 +155,7 @@ impl Site<'_> {
             root: Root::Path(record.rootfs.clone()),
             stage: &record.rootfs,
             stdio,
-            view: &CgroupView::of(self.layout),
+            view: &CgroupView::within(&group),
             cgroup: born_in.as_ref().map(AsFd::as_fd),
             entry: Some(group.entry(false)?),
             seccomp: None,
@@ -380,8 +380,7 @@ fn unmake(held: Held, record: &Record, hooks: Option<&HookSet>) -> Vec<Error> {
     let mut errors = Vec::new();
     match group_of(record) {
         Ok(group) => {
-            errors.extend(group.kill_all().err());
-            errors.extend(group.destroy());
+            errors.extend(group.raze());
         }
         Err(error) => errors.push(error),
     }

@@ -115,7 +115,7 @@ impl Rootfs {
                 }
                 MountWhat::Bind { .. } => self.mount_bind(step, source),
                 MountWhat::Cgroup => self
-                    .mount_cgroup(step, cgroup_mounts)
+                    .mount_cgroup(step, cgroup_mounts, &mut sources.groups)
                     .map_err(|e| plan.explain_cgroups(e)),
                 MountWhat::Remount => self.remount(step),
             }

@@ -75,7 +75,7 @@ impl Start<'_> {
         let layout = Layout::detect()?;
         let cgroup = self.make_cgroup(&layout, &facts.cgroup, &spec)?;
         clock.step("cgroup");
-        let view = CgroupView::of(&layout);
+        let view = CgroupView::within(&cgroup);
         let born_in = cgroup.open_dir_fd()?;
         let mut pipes = Pipes::new(config)?;
         let request = Request {

@@ -1,18 +1,21 @@
 //! The container's view of the control groups: v2 alone, or a tmpfs with a folder for each hierarchy.
+//!
+//! Of a v1 hierarchy the container sees its own group: a clone of the host's mount, which takes three calls where a new mount
+//! takes eight, and shows nobody else's groups when the container has no namespace of control groups.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::{
     fs::{self, FileType, Mode, OFlags},
     mount::{
-        FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
-        fsconfig_set_string, fsmount, fsopen,
+        FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create,
+        fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
     },
 };
-use silo_sys::mount::attr;
+use silo_sys::mount::{MountAttr, mount_setattr};
 use silo_types::{Doing, Result};
 
-use super::{Rootfs, attach, set_attributes};
+use super::{Rootfs, attach};
 use crate::plan::MountStep;
 
 /// What `mount_cgroup` shows, made by the caller from its layout.
@@ -33,10 +36,19 @@ pub struct CgroupHierarchy {
     pub options: Vec<String>,
     /// Other names for it: `cpu` → `cpu,cpuacct`.
     pub links: Vec<String>,
+    /// The container's group as the host sees it. Without one the hierarchy is mounted anew, and its root is that of the
+    /// cgroup namespace.
+    pub group: Option<String>,
 }
 
 impl Rootfs {
-    pub(super) fn mount_cgroup(&self, step: &MountStep, view: &CgroupView) -> Result<()> {
+    /// `groups` are those of the view's hierarchies that name one, detached.
+    pub(super) fn mount_cgroup(
+        &self,
+        step: &MountStep,
+        view: &CgroupView,
+        groups: &mut [Option<OwnedFd>],
+    ) -> Result<()> {
         let target = self.target(&step.target, FileType::Directory)?;
         let flags = MountAttrFlags::from_bits_retain(step.options.set as u32);
         let mount_one = |kind: &str, data: &[&str], onto: BorrowedFd<'_>| -> Result<()> {
@@ -74,15 +86,26 @@ impl Rootfs {
             }
         }
         attach(&top, &target)?;
-        for hierarchy in hierarchies {
-            let onto = open_below(&top, &hierarchy.name)?;
-            let data: Vec<&str> = hierarchy.options.iter().map(String::as_str).collect();
-            mount_one(&hierarchy.kind, &data, onto.as_fd())?;
+        for (hierarchy, group) in hierarchies.iter().zip(groups) {
+            match group.take() {
+                Some(group) => {
+                    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+                    move_mount(&group, "", &top, hierarchy.name.as_str(), flags)
+                        .doing_with(|| format!("attach {}", hierarchy.name))?;
+                }
+                None => {
+                    let onto = open_below(&top, &hierarchy.name)?;
+                    let data: Vec<&str> = hierarchy.options.iter().map(String::as_str).collect();
+                    mount_one(&hierarchy.kind, &data, onto.as_fd())?;
+                }
+            }
         }
-        if flags.contains(MountAttrFlags::MOUNT_ATTR_RDONLY) {
-            set_attributes(&top, attr::RDONLY)?;
-        }
-        Ok(())
+        let change = MountAttr {
+            set: step.options.set,
+            clear: step.options.clear,
+            ..MountAttr::default()
+        };
+        mount_setattr(top.as_fd(), c"", true, &change).doing("set the options of all")
     }
 }
 

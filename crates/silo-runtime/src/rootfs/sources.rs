@@ -19,7 +19,7 @@ use silo_sys::{
 };
 use silo_types::{Doing, Error, Kind, Result};
 
-use super::{Root, new_filesystem};
+use super::{CgroupView, Root, new_filesystem};
 use crate::{
     mount_options::MS_PRIVATE,
     plan::{DeviceNode, MountMaps, MountStep, MountWhat, Plan},
@@ -39,13 +39,15 @@ pub(crate) struct IdSpaces {
 pub(crate) struct Sources {
     pub(super) mounts: Vec<Option<OwnedFd>>,
     pub(super) devices: Option<Vec<Option<OwnedFd>>>,
+    /// The container's control groups, in the order of the view's hierarchies.
+    pub(super) groups: Vec<Option<OwnedFd>>,
 }
 
 const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags::OPEN_TREE_CLOEXEC);
 
 /// Opens what the plan takes from the host. Must run before the mount namespace is made private, so that `rslave` and `rshared`
 /// still can follow the host's mounts.
-pub(crate) fn open_sources(plan: &Plan, spaces: &IdSpaces) -> Result<Sources> {
+pub(crate) fn open_sources(plan: &Plan, spaces: &IdSpaces, view: &CgroupView) -> Result<Sources> {
     let open = |(at, step): (usize, &MountStep)| match &step.what {
         MountWhat::Bind { source, recursive } => open_bind(source, *recursive)
             .and_then(|tree| {
@@ -72,7 +74,23 @@ pub(crate) fn open_sources(plan: &Plan, spaces: &IdSpaces) -> Result<Sources> {
             .map(open)
             .collect::<Result<_>>()?,
         devices,
+        groups: open_groups(plan, view)?,
     })
+}
+
+fn open_groups(plan: &Plan, view: &CgroupView) -> Result<Vec<Option<OwnedFd>>> {
+    let is_shown = || plan.mounts.iter().any(|s| s.what == MountWhat::Cgroup);
+    let hierarchies = match view {
+        CgroupView::V1(hierarchies) if is_shown() => hierarchies.as_slice(),
+        _ => &[],
+    };
+    let open = |group: &String| {
+        open_tree(CWD, group.as_str(), CLONE).doing_with(|| format!("control group {group}"))
+    };
+    hierarchies
+        .iter()
+        .map(|hierarchy| hierarchy.group.as_ref().map(open).transpose())
+        .collect()
 }
 
 /// The tree of a root that is a folder of the host, detached.
