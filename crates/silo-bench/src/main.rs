@@ -51,6 +51,7 @@ pub struct Options {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Row {
     Run,
+    Runtime,
     Exec,
     Many,
     Starts,

@@ -11,11 +11,13 @@ use silo_types::{Doing, Error, Result};
 
 use crate::{machine, summary::Summary};
 
-/// A command line to be timed, and what to call it.
+/// Command lines to be timed as one, and what to call them.
 #[derive(Clone, Debug)]
 pub struct Candidate {
     pub name: String,
     pub words: Vec<OsString>,
+    /// What follows, each after the end of the one before.
+    pub then: Vec<Vec<OsString>>,
 }
 
 /// What was measured of a candidate.
@@ -47,46 +49,93 @@ impl Candidate {
         Candidate {
             name: name.into(),
             words: words.into_iter().map(|w| w.as_ref().to_owned()).collect(),
+            then: Vec::new(),
         }
     }
 
-    fn command(&self) -> Result<Command> {
-        let (program, arguments) = self
-            .words
-            .split_first()
-            .ok_or_else(|| Error::internal("an empty command line"))?;
-        let mut command = Command::new(program);
-        command
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        Ok(command)
+    /// With another command line after it.
+    pub fn then<S: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
+        self.then
+            .push(words.into_iter().map(|w| w.as_ref().to_owned()).collect());
+        self
+    }
+
+    fn commands(&self) -> Result<Vec<Command>> {
+        std::iter::once(&self.words)
+            .chain(&self.then)
+            .map(|words| {
+                let (program, arguments) = words
+                    .split_first()
+                    .ok_or_else(|| Error::internal("an empty command line"))?;
+                let mut command = Command::new(program);
+                command
+                    .args(arguments)
+                    .stdin(Stdio::null())
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null());
+                Ok(command)
+            })
+            .collect()
     }
 
     /// Runs it once, untimed, and says what it printed if it failed.
     pub fn check(&self) -> Result<()> {
-        output(&mut self.command()?)
-            .map(drop)
+        self.commands()?
+            .iter_mut()
+            // Not with pipes where something follows: what was made keeps them, and their end would never come.
+            .try_for_each(|command| match self.then.is_empty() {
+                true => output(command).map(drop),
+                false => self.status(command),
+            })
             .map_err(|e| e.context(&self.name))
+    }
+
+    fn status(&self, command: &mut Command) -> Result<()> {
+        let status = command
+            .status()
+            .doing_with(|| format!("start {}", self.name))?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(Error::conflict(format!(
+                "{} failed ({status})",
+                shown(command)
+            ))),
+        }
     }
 
     /// One timed run.
     pub fn time(&self) -> Result<Duration> {
-        let mut command = self.command()?;
+        let mut commands = self.commands()?;
         let start = Instant::now();
-        let status = command
-            .status()
-            .doing_with(|| format!("start {}", self.name))?;
+        let done = commands
+            .iter_mut()
+            .try_for_each(|command| self.status(command));
         let took = start.elapsed();
-        if status.success() {
+        let Err(failed) = done else {
             return Ok(took);
-        }
+        };
         self.check()?;
-        Err(Error::conflict(format!(
-            "{} failed once ({status}) and succeeded when it was run again",
+        Err(failed.context(format!(
+            "{}, which succeeded when it was run again",
             self.name
         )))
+    }
+
+    /// The largest peak of resident memory of one process of it, in bytes, while it runs once.
+    pub fn peak(&self) -> Result<u64> {
+        let mut peak = 0;
+        for mut command in self.commands()? {
+            let child = command
+                .spawn()
+                .doing_with(|| format!("start {}", self.name))?;
+            let (status, used) = silo_sys::process::wait_usage(child.id())
+                .doing_with(|| format!("wait for {}", self.name))?;
+            if !status.success() {
+                return Err(Error::conflict(format!("{} failed ({status})", self.name)));
+            }
+            peak = peak.max(used);
+        }
+        Ok(peak)
     }
 }
 

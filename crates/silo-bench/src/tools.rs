@@ -54,6 +54,10 @@ impl Silo {
         all
     }
 
+    pub fn as_runtime(&self) -> Runtime {
+        Runtime(vec![self.program.clone().into(), "oci".into()])
+    }
+
     pub fn candidate(&self, name: &str, words: &[&str]) -> Candidate {
         Candidate::new(name, self.words(words))
     }
@@ -133,27 +137,34 @@ impl Tools {
 
     /// A runtime's command on such a bundle: `crun run --bundle FOLDER ID`.
     pub fn runtime(&self, name: &str, program: &str, bundle: &Path, id: &str) -> Candidate {
-        let words: [&std::ffi::OsStr; 5] = [
-            program.as_ref(),
-            "run".as_ref(),
-            "--bundle".as_ref(),
-            bundle.as_ref(),
-            id.as_ref(),
-        ];
-        Candidate::new(name, words)
+        Candidate::new(name, Runtime::peer(program).on("run", bundle, id))
     }
 
     /// The same with Silo as the bare runtime.
     pub fn own_runtime(&self, name: &str, bundle: &Path, id: &str) -> Candidate {
-        let words: [&std::ffi::OsStr; 6] = [
-            self.silo.program.as_ref(),
-            "oci".as_ref(),
-            "run".as_ref(),
-            "--bundle".as_ref(),
-            bundle.as_ref(),
-            id.as_ref(),
-        ];
-        Candidate::new(name, words)
+        Candidate::new(name, self.silo.as_runtime().on("run", bundle, id))
+    }
+}
+
+/// A bare runtime: the words that its command lines begin with.
+#[derive(Clone, Debug)]
+pub struct Runtime(Vec<OsString>);
+
+impl Runtime {
+    pub fn peer(program: &str) -> Runtime {
+        Runtime(vec![program.into()])
+    }
+
+    /// `crun WORDS…`
+    pub fn words<S: Into<OsString>>(&self, words: impl IntoIterator<Item = S>) -> Vec<OsString> {
+        let mut all = self.0.clone();
+        all.extend(words.into_iter().map(Into::into));
+        all
+    }
+
+    /// `crun VERB --bundle FOLDER ID`
+    pub fn on(&self, verb: &str, bundle: &Path, id: &str) -> Vec<OsString> {
+        self.words::<OsString>([verb.into(), "--bundle".into(), bundle.into(), id.into()])
     }
 }
 

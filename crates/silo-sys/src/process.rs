@@ -1,6 +1,6 @@
 //! Small facts and settings of the calling process.
 
-use std::io;
+use std::{io, mem, os::unix::process::ExitStatusExt, process::ExitStatus};
 
 /// Leaves at once, with no destructor and no flushing: for children between clone and exec.
 pub fn exit_now(code: i32) -> ! {
@@ -56,5 +56,24 @@ pub fn set_parent_death_signal(signal: i32) -> io::Result<()> {
     match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal, 0, 0, 0) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Waits for a child: how it ended, and the largest peak of resident memory, in bytes, of it or of one of those that it
+/// waited for itself, wait4(2). What its memory was before it started its program counts too: that of the caller, after
+/// vfork(2).
+pub fn wait_usage(pid: u32) -> io::Result<(ExitStatus, u64)> {
+    let pid = i32::try_from(pid).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let mut status = 0;
+    // SAFETY: a structure of numbers, for which zero is a value.
+    let mut usage: libc::rusage = unsafe { mem::zeroed() };
+    // SAFETY: both are valid for writing, and the kernel fills them.
+    match unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok((
+            ExitStatus::from_raw(status),
+            // In KiB, getrusage(2).
+            u64::try_from(usage.ru_maxrss).unwrap_or_default() << 10,
+        )),
     }
 }

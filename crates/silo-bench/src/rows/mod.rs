@@ -5,6 +5,7 @@ mod exec;
 mod gone;
 mod many;
 mod run;
+mod runtime;
 mod starts;
 
 use silo_types::Result;
@@ -14,6 +15,7 @@ use crate::{Options, Row, report::Report, tools::Tools};
 pub fn title(row: Row) -> &'static str {
     match row {
         Row::Run => "a container from start to end",
+        Row::Runtime => "a bare runtime",
         Row::Exec => "a process in a running container",
         Row::Many => "beside many running containers",
         Row::Starts => "starts one after another",
@@ -25,6 +27,7 @@ pub fn title(row: Row) -> &'static str {
 pub fn measure(row: Row, options: &Options, tools: &Tools, report: &mut Report) -> Result<()> {
     let sections = match row {
         Row::Run => vec![run::measure(options, tools)?],
+        Row::Runtime => runtime::measure(options, tools)?,
         Row::Exec => vec![exec::measure(options, tools)?],
         Row::Many => vec![many::measure(options, tools)?],
         Row::Starts => vec![
