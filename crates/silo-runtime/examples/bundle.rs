@@ -116,6 +116,7 @@ fn view() -> Result<CgroupView> {
             kind: kind.to_owned(),
             options,
             links: Vec::new(),
+            own: None,
         }
     };
     Ok(CgroupView::V1(groups.lines().map(hierarchy).collect()))

@@ -155,7 +155,7 @@ impl Site<'_> {
             root: Root::Path(record.rootfs.clone()),
             stage: &record.rootfs,
             stdio,
-            view: &CgroupView::of(self.layout),
+            view: &CgroupView::of_group(&group),
             cgroup: born_in.as_ref().map(AsFd::as_fd),
             entry: Some(group.entry(false)?),
             seccomp: None,

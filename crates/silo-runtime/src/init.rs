@@ -130,7 +130,7 @@ impl Init<'_> {
     fn pass(&mut self) -> Result<()> {
         let of_process = self.finish.process.user();
         if self.plan.user_namespace.is_some() && passage::is_privileged()? {
-            self.sources = Some(open_sources(self.plan, &self.id_spaces)?);
+            self.sources = Some(open_sources(self.plan, &self.id_spaces, self.view)?);
             let root = std::mem::replace(&mut self.root, Root::Path("/".into()));
             self.root = Root::Mount(open_root(root)?);
             if let Some(UserNamespace::New(maps)) = &self.plan.user_namespace {
@@ -177,7 +177,7 @@ impl Init<'_> {
     fn make_root(&mut self) -> Result<()> {
         let mut sources = match self.sources.take() {
             Some(opened) => opened,
-            None => open_sources(self.plan, &self.id_spaces)?,
+            None => open_sources(self.plan, &self.id_spaces, self.view)?,
         };
         sources.make_kernels_own(self.plan)?;
         let root = std::mem::replace(&mut self.root, Root::Path("/".into()));

@@ -101,6 +101,7 @@ impl Rootfs {
         cgroup_mounts: &CgroupView,
     ) -> Result<()> {
         self.devices = sources.devices.take();
+        let mut own_groups = std::mem::take(&mut sources.own_groups);
         if !plan.mounts.iter().any(|step| step.target == "/dev") {
             let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
             let dev = place::make_folders(&self.root, "dev", resolve).doing("make /dev")?;
@@ -115,7 +116,7 @@ impl Rootfs {
                 }
                 MountWhat::Bind { .. } => self.mount_bind(step, source),
                 MountWhat::Cgroup => self
-                    .mount_cgroup(step, cgroup_mounts)
+                    .mount_cgroup(step, cgroup_mounts, std::mem::take(&mut own_groups[index]))
                     .map_err(|e| plan.explain_cgroups(e)),
                 MountWhat::Remount => self.remount(step),
             }

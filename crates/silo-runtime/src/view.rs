@@ -1,6 +1,6 @@
 //! How the host's control group hierarchies appear inside a container.
 
-use silo_cgroup::{Controller, Layout, Mode, Version};
+use silo_cgroup::{Cgroup, Controller, Layout, Mode, Version};
 
 use crate::rootfs::{CgroupHierarchy, CgroupView};
 
@@ -39,8 +39,20 @@ impl CgroupView {
                 kind: kind.to_owned(),
                 options,
                 links,
+                own: None,
             }
         });
         CgroupView::V1(hierarchies.collect())
+    }
+
+    /// The same, of a container that is in this group.
+    pub fn of_group(group: &Cgroup) -> CgroupView {
+        let mut view = CgroupView::of(group.layout());
+        if let CgroupView::V1(hierarchies) = &mut view {
+            for (place, hierarchy) in hierarchies.iter_mut().enumerate() {
+                hierarchy.own = Some(group.dir(place).into());
+            }
+        }
+        view
     }
 }

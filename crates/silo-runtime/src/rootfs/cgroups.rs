@@ -1,6 +1,9 @@
 //! The container's view of the control groups: v2 alone, or a tmpfs with a folder for each hierarchy.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::PathBuf,
+};
 
 use rustix::{
     fs::{self, FileType, Mode, OFlags},
@@ -33,10 +36,18 @@ pub struct CgroupHierarchy {
     pub options: Vec<String>,
     /// Other names for it: `cpu` → `cpu,cpuacct`.
     pub links: Vec<String>,
+    /// The folder of the container's own group, which is all that it sees without a control group namespace of its own.
+    pub own: Option<PathBuf>,
 }
 
 impl Rootfs {
-    pub(super) fn mount_cgroup(&self, step: &MountStep, view: &CgroupView) -> Result<()> {
+    /// `own`: the container's own groups, detached, in the order of the view's hierarchies; empty: new mounts are made.
+    pub(super) fn mount_cgroup(
+        &self,
+        step: &MountStep,
+        view: &CgroupView,
+        own: Vec<OwnedFd>,
+    ) -> Result<()> {
         let target = self.target(&step.target, FileType::Directory)?;
         let flags = MountAttrFlags::from_bits_retain(step.options.set as u32);
         let mount_one = |kind: &str, data: &[&str], onto: BorrowedFd<'_>| -> Result<()> {
@@ -74,8 +85,13 @@ impl Rootfs {
             }
         }
         attach(&top, &target)?;
+        let mut own = own.into_iter();
         for hierarchy in hierarchies {
             let onto = open_below(&top, &hierarchy.name)?;
+            if let Some(group) = own.next() {
+                attach(&group, &onto)?;
+                continue;
+            }
             let data: Vec<&str> = hierarchy.options.iter().map(String::as_str).collect();
             mount_one(&hierarchy.kind, &data, onto.as_fd())?;
         }

@@ -4,7 +4,7 @@
 
 use std::{
     os::fd::{AsFd, OwnedFd},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use oci_spec::runtime::LinuxDeviceType;
@@ -19,7 +19,7 @@ use silo_sys::{
 };
 use silo_types::{Doing, Error, Kind, Result};
 
-use super::{Root, new_filesystem};
+use super::{CgroupView, Root, new_filesystem};
 use crate::{
     mount_options::MS_PRIVATE,
     plan::{DeviceNode, MountMaps, MountStep, MountWhat, Plan},
@@ -39,13 +39,15 @@ pub(crate) struct IdSpaces {
 pub(crate) struct Sources {
     pub(super) mounts: Vec<Option<OwnedFd>>,
     pub(super) devices: Option<Vec<Option<OwnedFd>>>,
+    /// For the plan's mounts of control groups: the container's own, in the order of the view.
+    pub(super) own_groups: Vec<Vec<OwnedFd>>,
 }
 
 const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags::OPEN_TREE_CLOEXEC);
 
 /// Opens what the plan takes from the host. Must run before the mount namespace is made private, so that `rslave` and `rshared`
 /// still can follow the host's mounts.
-pub(crate) fn open_sources(plan: &Plan, spaces: &IdSpaces) -> Result<Sources> {
+pub(crate) fn open_sources(plan: &Plan, spaces: &IdSpaces, view: &CgroupView) -> Result<Sources> {
     let open = |(at, step): (usize, &MountStep)| match &step.what {
         MountWhat::Bind { source, recursive } => open_bind(source, *recursive)
             .and_then(|tree| {
@@ -72,7 +74,29 @@ pub(crate) fn open_sources(plan: &Plan, spaces: &IdSpaces) -> Result<Sources> {
             .map(open)
             .collect::<Result<_>>()?,
         devices,
+        own_groups: plan
+            .mounts
+            .iter()
+            .map(|step| open_own_groups(step, plan, view))
+            .collect::<Result<_>>()?,
     })
+}
+
+/// The host's hierarchies of version 1 are not for a container that has no namespace to hide them: of each it gets its own
+/// group, as with runc.
+fn open_own_groups(step: &MountStep, plan: &Plan, view: &CgroupView) -> Result<Vec<OwnedFd>> {
+    let hierarchies = match (&step.what, view) {
+        (MountWhat::Cgroup, CgroupView::V1(all)) if !plan.has_own_cgroup_namespace() => all,
+        _ => return Ok(Vec::new()),
+    };
+    let open = |own: &PathBuf| {
+        let tree = open_tree(CWD, own.as_path(), CLONE)
+            .doing_with(|| format!("control group {}", own.display()))?;
+        configure(&tree, step, None)?;
+        Ok(tree)
+    };
+    let own: Option<Vec<_>> = hierarchies.iter().map(|one| one.own.as_ref()).collect();
+    own.unwrap_or_default().into_iter().map(open).collect()
 }
 
 /// The tree of a root that is a folder of the host, detached.
