@@ -7,17 +7,16 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::OnceLock,
     thread,
     time::Duration,
 };
 
 use serde_json::{Value, json};
 
-use super::have;
+use super::{archive, have};
 use crate::{
     common::{Ran, Session, kernel, signal, until},
-    fixture::{Oci, rootfs},
+    fixture::Oci,
 };
 
 /// What the daemon's own mount namespace gets before the daemon starts there.
@@ -228,16 +227,6 @@ fn spawn(oci: &Oci, folder: &Path, flags: &[&str]) -> Child {
         .stderr(log.unwrap())
         .spawn()
         .unwrap()
-}
-
-/// The built-in image's files as an archive.
-fn archive() -> &'static [u8] {
-    static ARCHIVE: OnceLock<Vec<u8>> = OnceLock::new();
-    ARCHIVE.get_or_init(|| {
-        let mut tar = Command::new("tar");
-        tar.arg("-C").arg(rootfs()).args(["-c", "."]);
-        tar.output().unwrap().stdout
-    })
 }
 
 #[test]

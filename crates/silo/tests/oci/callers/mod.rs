@@ -5,7 +5,9 @@ mod docker;
 mod podman;
 mod swarm;
 
-use std::process::Command;
+use std::{process::Command, sync::OnceLock};
+
+use crate::fixture::rootfs;
 
 /// Whether a test of these programs can be.
 fn have(programs: &[&str]) -> bool {
@@ -22,4 +24,14 @@ fn have(programs: &[&str]) -> bool {
         }
         None => true,
     }
+}
+
+/// The built-in image's files as an archive.
+fn archive() -> &'static [u8] {
+    static ARCHIVE: OnceLock<Vec<u8>> = OnceLock::new();
+    ARCHIVE.get_or_init(|| {
+        let mut tar = Command::new("tar");
+        tar.arg("-C").arg(rootfs()).args(["-c", "."]);
+        tar.output().unwrap().stdout
+    })
 }
