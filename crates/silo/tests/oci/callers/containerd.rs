@@ -9,9 +9,11 @@ use std::{
 
 use super::have;
 use crate::{
-    common::{Ran, kernel, until},
+    common::{Ran, Session, kernel, signal, until},
     fixture::{Oci, rootfs},
 };
+
+const PROGRAMS: [&str; 3] = ["containerd", "ctr", "containerd-shim-runc-v2"];
 
 /// containerd on sockets of its own, without its interface for Kubernetes.
 struct Containerd {
@@ -49,14 +51,36 @@ impl Containerd {
         containerd
     }
 
+    fn complete(&self, command: &mut Command, words: &[&str]) {
+        command
+            .arg("--address")
+            .arg(&self.socket)
+            .args(["--namespace", self.oci.host.mark()])
+            .args(words)
+            .stdin(Stdio::null());
+    }
+
     fn ctr(&self, words: &[&str]) -> Ran {
         let mut command = Command::new("ctr");
-        command.arg("--address").arg(&self.socket);
-        command
-            .args(["--namespace", self.oci.host.mark()])
-            .args(words);
-        command.stdin(Stdio::null());
+        self.complete(&mut command, words);
         self.oci.host.finish(command, words, b"")
+    }
+
+    /// Removes a task that ended with this code.
+    #[track_caller]
+    fn deleted(&self, id: &str, code: &str) {
+        let ran = self.ctr(&["tasks", "delete", id]);
+        assert!(ran.err.contains(code), "{ran}");
+    }
+
+    /// Pid and status of a task.
+    #[track_caller]
+    fn task(&self, id: &str) -> (i32, String) {
+        let listed = self.ctr(&["tasks", "ls"]).ok();
+        let words = listed.lines().map(|line| line.split_whitespace().collect());
+        let line = words.into_iter().find(|words: &Vec<&str>| words[0] == id);
+        let line = line.unwrap_or_else(|| panic!("no task {id}: {listed}"));
+        (line[1].parse().unwrap(), line[2].to_owned())
     }
 
     fn run(&self, flags: &[&str], words: &[&str]) -> Ran {
@@ -81,7 +105,7 @@ impl Drop for Containerd {
 
 #[test]
 fn containerd_runs_and_manages() {
-    if !have(&["containerd", "ctr", "containerd-shim-runc-v2"]) {
+    if !have(&PROGRAMS) {
         return;
     }
     let containerd = Containerd::new();
@@ -95,15 +119,8 @@ fn containerd_runs_and_manages() {
     containerd
         .run(&["--detach"], &["three", "sleep", "600"])
         .ok();
-    let pid = || -> i32 {
-        let listed = containerd.ctr(&["tasks", "ls"]).ok();
-        let line = listed
-            .lines()
-            .find(|line| line.starts_with("three"))
-            .unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    };
-    let pid = pid();
+    let (pid, status) = containerd.task("three");
+    assert_eq!(status, "RUNNING");
     assert!(kernel::alive(pid));
     let words = [
         "tasks",
@@ -117,8 +134,10 @@ fn containerd_runs_and_manages() {
     ];
     assert_eq!(containerd.ctr(&words).code, 6);
     containerd.ctr(&["tasks", "pause", "three"]).ok();
-    assert!(containerd.ctr(&["tasks", "ls"]).out.contains("PAUSED"));
+    assert_eq!(containerd.task("three").1, "PAUSED");
     containerd.ctr(&["tasks", "resume", "three"]).ok();
+    let ps = containerd.ctr(&["tasks", "ps", "three"]).ok();
+    assert!(ps.contains(&pid.to_string()), "{ps}");
     assert!(
         containerd
             .ctr(&["tasks", "metrics", "three"])
@@ -128,5 +147,43 @@ fn containerd_runs_and_manages() {
     containerd
         .ctr(&["tasks", "kill", "-s", "KILL", "three"])
         .ok();
-    until("its end", || !kernel::alive(pid));
+    until("its end", || containerd.task("three").1 == "STOPPED");
+    containerd.deleted("three", "137");
+    containerd.ctr(&["containers", "delete", "three"]).ok();
+    assert!(!kernel::alive(pid));
+}
+
+#[test]
+fn containerd_plays_the_demo() {
+    if !have(&PROGRAMS) {
+        return;
+    }
+    let containerd = Containerd::new();
+    let limits = ["--memory-limit", "33554432", "--cpus", "0.5"];
+    let idle = [&["--detach"], &limits[..]].concat();
+    containerd.run(&idle, &["idle", "sleep", "600"]).ok();
+    let (pid, _) = containerd.task("idle");
+    assert_eq!(kernel::number(pid, kernel::MEMORY), 32 << 20);
+    assert_eq!(kernel::cpu_quota(pid), (50_000, 100_000));
+    signal(pid, 9);
+    until("its end", || containerd.task("idle").1 == "STOPPED");
+    containerd.deleted("idle", "137");
+    let hog = [&["--rm"], &limits[..]].concat();
+    let hog = containerd.run(&hog, &["hog", "saturate-mem"]);
+    assert_eq!(hog.code, 137, "{hog}");
+
+    let program = containerd.oci.program().display().to_string();
+    let root = rootfs().display().to_string();
+    let base = ["run", "--rm", "--tty", "--runc-binary", &program];
+    let mut command = Command::new("setsid");
+    command.args(["--ctty", "ctr"]);
+    let words = [&base[..], &["--rootfs", &root, "shell", "sh"]].concat();
+    containerd.complete(&mut command, &words);
+    command.env("TERM", "xterm");
+    let mut session = Session::start(command, (33, 101));
+    session.prompt();
+    session.line("stty size; tty");
+    session.expect("33 101");
+    session.line("exit 7");
+    assert_eq!(session.wait(), 7);
 }
