@@ -1,7 +1,4 @@
 //! Docker: a daemon whose default runtime is asked for.
-//!
-//! It has a mount namespace of its own, with which all that it mounts goes, and there it can set parameters of its network
-//! namespace alone.
 
 use std::{
     fs,
@@ -13,19 +10,11 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{archive, have};
+use super::{apart, archive, have};
 use crate::{
     common::{Ran, Session, kernel, signal, until},
     fixture::Oci,
 };
-
-/// What the daemon's own mount namespace gets before the daemon starts there.
-const OWN_PLACES: &str = r#"
-mount -o bind,ro /proc/sys/kernel /proc/sys/kernel
-mkdir -p /run/containerd
-mount -t tmpfs tmpfs /run/containerd
-exec dockerd --config-file "$0"
-"#;
 
 pub const PROGRAMS: [&str; 5] = [
     "dockerd",
@@ -216,14 +205,9 @@ fn spawn(oci: &Oci, folder: &Path, flags: &[&str]) -> Child {
         .create(true)
         .append(true)
         .open(folder.join("log"));
-    Command::new("unshare")
-        .args(["--mount", "--propagation", "private"])
-        .args(flags)
-        .args(["sh", "-e", "-c", OWN_PLACES])
+    apart(oci, flags)
+        .args(["dockerd", "--config-file"])
         .arg(folder.join("daemon.json"))
-        .env("SILO_TEST_HOST", oci.host.mark())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
         .stderr(log.unwrap())
         .spawn()
         .unwrap()

@@ -1,13 +1,18 @@
 //! Real callers. Where they are not installed, the tests say that they were skipped.
 
 mod containerd;
+mod cri;
 mod docker;
+mod kubernetes;
 mod podman;
 mod swarm;
 
-use std::{process::Command, sync::OnceLock};
+use std::{
+    process::{Command, Stdio},
+    sync::OnceLock,
+};
 
-use crate::fixture::rootfs;
+use crate::fixture::{Oci, rootfs};
 
 /// Whether a test of these programs can be.
 fn have(programs: &[&str]) -> bool {
@@ -34,4 +39,27 @@ fn archive() -> &'static [u8] {
         tar.arg("-C").arg(rootfs()).args(["-c", "."]);
         tar.output().unwrap().stdout
     })
+}
+
+/// What a daemon's own mount namespace gets before it starts there: parameters of the machine that it cannot set, and a place
+/// for its shims' sockets.
+const OWN_PLACES: &str = r#"
+mount -o bind,ro /proc/sys/kernel /proc/sys/kernel
+mkdir -p /run/containerd
+mount -t tmpfs tmpfs /run/containerd
+exec "$@"
+"#;
+
+/// A daemon in a mount namespace of its own, with which all that it mounts goes; `flags` are unshare's. Program and words are to
+/// be added.
+fn apart(oci: &Oci, flags: &[&str]) -> Command {
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--propagation", "private"])
+        .args(flags)
+        .args(["sh", "-e", "-c", OWN_PLACES, "sh"])
+        .env("SILO_TEST_HOST", oci.host.mark())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    command
 }
