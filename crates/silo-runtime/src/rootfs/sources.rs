@@ -116,7 +116,7 @@ impl Sources {
             if let MountWhat::New { kind, source } = &step.what
                 && matches!(kind.as_str(), "proc" | "sysfs")
             {
-                let made = match new_filesystem(kind, source, step) {
+                let made = match new_filesystem(kind, source, step, 0) {
                     Err(error) if plan.user_namespace.is_some() => instead(kind, step, error),
                     made => made,
                 };

@@ -1,6 +1,6 @@
 //! From `create` to `delete`, and what is left when somebody is killed in between.
 
-use std::{fs, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
 use serde_json::json;
 
@@ -279,4 +279,33 @@ fn makers_of_one_id_race_and_one_wins() {
     assert_eq!(codes.filter(|code| *code == Some(0)).count(), 1);
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!(oci.status("a"), "running");
+}
+
+/// As Podman has them for a container whose root is read-only, too.
+#[test]
+fn a_tmpfs_is_read_only_when_it_is_filled() {
+    let oci = Oci::new();
+    let look =
+        "echo x >/dev/null && ls /dev/pts/ptmx /mnt/below/file; ! touch /dev/x; ! touch /mnt/x";
+    let bundle = oci.bundle("a", &["sh", "-c", look], |spec| {
+        spec["root"]["readonly"] = json!(true);
+        for mount in spec["mounts"].as_array_mut().unwrap() {
+            if mount["destination"] == "/dev" {
+                add(&mut mount["options"], json!("ro"));
+            }
+        }
+        let shared = PathBuf::from(oci.host.folder("shared"));
+        fs::write(shared.join("file"), "").unwrap();
+        let top =
+            json!({"destination": "/mnt", "type": "tmpfs", "source": "tmpfs", "options": ["ro"]});
+        add(&mut spec["mounts"], top);
+        add(&mut spec["mounts"], bind(&shared, "/mnt/below"));
+    });
+    let ran = oci.run_in(&bundle, &["run", "a"]);
+    assert_eq!(
+        (ran.code, ran.out.as_str()),
+        (0, "/dev/pts/ptmx\n/mnt/below/file\n"),
+        "{ran}"
+    );
+    assert_eq!(ran.err.matches("Read-only").count(), 2, "{ran}");
 }
