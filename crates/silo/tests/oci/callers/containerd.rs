@@ -5,6 +5,7 @@ use std::{
     os::unix::process::CommandExt,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use super::have;
@@ -182,8 +183,12 @@ fn containerd_plays_the_demo() {
     command.env("TERM", "xterm");
     let mut session = Session::start(command, (33, 101));
     session.prompt();
-    session.line("stty size; tty");
-    session.expect("33 101");
+    // Newer ones tell the size a moment after the start.
+    until("the size", || {
+        session.line("stty size");
+        session.watch(Duration::from_millis(200));
+        session.screen.contains("33 101")
+    });
     session.line("exit 7");
     assert_eq!(session.wait(), 7);
 }
