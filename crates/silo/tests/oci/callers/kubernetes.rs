@@ -100,8 +100,7 @@ impl Node {
         .ok();
         let file = host.files.join("lab.tar").display().to_string();
         host.ok(&["save", "-o", &file, "lab"]);
-        self.ctr(&["images", "import", "--snapshotter", "native", &file])
-            .ok();
+        self.ctr(&["images", "import", "--no-unpack", &file]).ok();
         let image = Message::new().text(1, "docker.io/library/lab:latest");
         let question = Message::new().part(1, &image);
         until("the image", || {
