@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::have;
+use super::{PATH, have};
 use crate::{
     common::{Ran, Session, kernel, signal, until},
     fixture::{Oci, rootfs},
@@ -87,7 +87,7 @@ impl Containerd {
     fn run(&self, flags: &[&str], words: &[&str]) -> Ran {
         let program = self.oci.program().display().to_string();
         let root = rootfs().display().to_string();
-        let own = ["run", "--runc-binary", &program, "--rootfs"];
+        let own = ["run", "--env", PATH, "--runc-binary", &program, "--rootfs"];
         self.ctr(&[&own[..], flags, &[&root], words].concat())
     }
 }
@@ -175,7 +175,15 @@ fn containerd_plays_the_demo() {
 
     let program = containerd.oci.program().display().to_string();
     let root = rootfs().display().to_string();
-    let base = ["run", "--rm", "--tty", "--runc-binary", &program];
+    let base = [
+        "run",
+        "--rm",
+        "--tty",
+        "--env",
+        PATH,
+        "--runc-binary",
+        &program,
+    ];
     let mut command = Command::new("setsid");
     command.args(["--ctty", "ctr"]);
     let words = [&base[..], &["--rootfs", &root, "shell", "sh"]].concat();

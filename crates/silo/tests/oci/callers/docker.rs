@@ -10,10 +10,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{apart, archive, have};
+use super::{PATH, apart, archive, have};
 use crate::{
     common::{Ran, Session, kernel, signal, until},
-    fixture::Oci,
+    fixture::{Oci, is_silo},
 };
 
 pub const PROGRAMS: [&str; 5] = [
@@ -68,7 +68,8 @@ impl Docker<'_> {
     /// Waits until it answers, and gives it the image `lab`.
     pub fn becomes_ready(&self) {
         until("the Docker daemon", || self.run(&["version"]).code == 0);
-        let words = ["import", "-", "lab"];
+        let change = format!("ENV {PATH}");
+        let words = ["import", "--change", &change, "-", "lab"];
         let imported = self
             .oci
             .host
@@ -444,11 +445,14 @@ fn docker_isolates_as_asked() {
     let joined = ["--pid", "container:other", "--ipc", "host", "--uts", "host"];
     let shown = docker.script(&joined, "ps -ef");
     assert!(shown.contains("sleep 600"), "{shown}");
-    let shown = docker.script(
-        &["--privileged"],
-        "ls /dev/mem /dev/null; grep Seccomp: /proc/self/status",
-    );
-    assert!(shown.contains("Seccomp:\t0"), "{shown}");
+    // runc wants all capabilities for it, which a host may not have.
+    if is_silo() {
+        let shown = docker.script(
+            &["--privileged"],
+            "ls /dev/mem /dev/null; grep Seccomp: /proc/self/status",
+        );
+        assert!(shown.contains("Seccomp:\t0"), "{shown}");
+    }
 }
 
 #[test]
@@ -469,9 +473,11 @@ fn docker_asks_often_and_for_many() {
     let pid = docker.pid("healthy");
     let groups = oci.groups().len();
     let count = Path::new("/proc").join(pid.to_string()).join("root/count");
-    until("60 looks", || {
-        fs::read(&count).is_ok_and(|text| text.len() >= 2 * 60)
-    });
+    for looks in [20, 40, 60] {
+        until(&format!("{looks} looks"), || {
+            fs::read(&count).is_ok_and(|text| text.len() >= 2 * looks)
+        });
+    }
     assert_eq!(docker.state("healthy")["Health"]["Status"], "healthy");
     let shim: i32 = kernel::status(pid, "PPid").parse().unwrap();
     until("the end of the last look", || {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    apart,
+    PATH, apart,
     cri::{self, Message},
     have,
 };
@@ -92,12 +92,10 @@ impl Node {
     /// Gives it the image `lab`, whose program waits.
     fn load(&self) {
         let host = &self.oci.host;
-        let change = r#"CMD ["sleep", "600"]"#;
-        host.silo_with(
-            &["import", "--change", change, "-", "lab"],
-            super::archive(),
-        )
-        .ok();
+        let path = format!("ENV {PATH}");
+        let program = r#"CMD ["sleep", "600"]"#;
+        let words = ["import", "--change", &path, "--change", program, "-", "lab"];
+        host.silo_with(&words, super::archive()).ok();
         let file = host.files.join("lab.tar").display().to_string();
         host.ok(&["save", "-o", &file, "lab"]);
         self.ctr(&["images", "import", "--no-unpack", &file]).ok();

@@ -14,6 +14,9 @@ use std::{
 
 use crate::fixture::{Oci, rootfs};
 
+/// What an image says of where programs lie; runc knows no other place.
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// Whether a test of these programs can be.
 fn have(programs: &[&str]) -> bool {
     let find = |name: &&&str| {

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use super::{archive, have};
+use super::{PATH, archive, have};
 use crate::{
     common::{Ran, Session, kernel, signal, until},
     fixture::{Oci, rootfs},
@@ -76,7 +76,9 @@ impl Podman {
 
     /// The image `lab`, for what does not take a folder.
     fn import(&self) {
-        let words = ["import", "--change", "CMD [\"sleep\", \"600\"]", "-", "lab"];
+        let path = format!("ENV {PATH}");
+        let program = r#"CMD ["sleep", "600"]"#;
+        let words = ["import", "--change", &path, "--change", program, "-", "lab"];
         let imported = self
             .oci
             .host
