@@ -66,3 +66,17 @@ fn apart(oci: &Oci, flags: &[&str]) -> Command {
         .stdout(Stdio::null());
     command
 }
+
+/// What docs/kubernetes.md has the user write into a file, with the runtime that is asked.
+fn documented(file: &str, oci: &Oci) -> String {
+    let page = include_str!("../../../../../docs/kubernetes.md");
+    let mut parts = page
+        .split("```")
+        .step_by(2)
+        .zip(page.split("```").skip(1).step_by(2));
+    let (_, block) = parts.find(|(before, _)| before.contains(file)).unwrap();
+    let (_language, text) = block.split_once('\n').unwrap();
+    let path = "/usr/local/bin/silo-runtime";
+    assert_eq!(text.matches(path).count(), 1, "{text}");
+    text.replace(path, oci.program().to_str().unwrap())
+}

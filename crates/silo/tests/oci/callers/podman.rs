@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use super::{PATH, archive, have};
+use super::{PATH, archive, documented, have};
 use crate::{
     common::{Ran, Session, kernel, signal, until},
     fixture::{Oci, rootfs},
@@ -16,17 +16,13 @@ struct Podman {
     config: String,
 }
 
-/// The default limits are those that a host without CAP_SYS_RESOURCE can set.
+/// Besides what is documented: events in a file, an image for pods, and limits that a host without CAP_SYS_RESOURCE can set.
 const CONFIG: &str = r#"
 [containers]
 default_ulimits = ["nofile=512:512", "nproc=500:500"]
 [engine]
-cgroup_manager = "cgroupfs"
 events_logger = "file"
 infra_image = "localhost/lab"
-runtime = "silo"
-[engine.runtimes]
-silo = ["PROGRAM"]
 "#;
 
 /// Where `podman play kube` puts the control groups of its pods, whatever it is told.
@@ -37,9 +33,9 @@ const OFFLINE: [&str; 2] = ["--network", "none"];
 impl Podman {
     fn new() -> Podman {
         let oci = Oci::new();
-        let program = oci.program().display().to_string();
-        let config = CONFIG.replace("PROGRAM", &program);
-        let config = oci.host.file("containers.conf", &config);
+        let text = documented("/etc/containers/containers.conf", &oci);
+        let text = text.replace("[engine]\n", CONFIG);
+        let config = oci.host.file("containers.conf", &text);
         Podman { oci, config }
     }
 

@@ -32,9 +32,12 @@ fn ip(words: &str) {
 /// A cable from here to a daemon that has just been launched in a namespace of its own.
 fn plug_in(worker: &Docker) {
     let pid = worker.daemon.id();
-    let namespace = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/net")).ok();
+    let namespace = |of: &str| fs::read_link(format!("/proc/{of}/ns/net")).ok();
+    // The test's namespace is its thread's.
+    let here = namespace("thread-self");
     until("the worker's namespace", || {
-        namespace(pid).is_some_and(|other| Some(other) != namespace(std::process::id()))
+        let there = namespace(&pid.to_string());
+        there.is_some() && there != here
     });
     ip(&format!(
         "link add cable type veth peer name cable netns {pid}"
@@ -172,6 +175,10 @@ fn a_service_outlives_a_node() {
 
     kill_all_of(&mut worker);
     let killed = Instant::now();
+    until("the worker to be missed", || {
+        let shown = manager.ok(&["node", "ls", "--format", "{{.Status}}"]);
+        shown.contains("Down")
+    });
     until("four tasks on the one that is left", || {
         tasks(&manager) == 4
     });
