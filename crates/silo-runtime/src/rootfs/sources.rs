@@ -99,13 +99,22 @@ fn open_own_groups(step: &MountStep, plan: &Plan, view: &CgroupView) -> Result<V
     own.unwrap_or_default().into_iter().map(open).collect()
 }
 
-/// The tree of a root that is a folder of the host, detached.
+/// The tree of a root that is a folder of the host, detached. It shares nothing with the mount that it was taken from: no root
+/// of that kind can be entered by pivot_root(2).
 pub(crate) fn open_root(root: Root) -> Result<OwnedFd> {
-    match root {
-        Root::Mount(mount) => Ok(mount),
-        Root::Path(path) => open_tree(CWD, path.as_path(), CLONE | OpenTreeFlags::AT_RECURSIVE)
-            .doing_with(|| format!("root file system {}", path.display())),
-    }
+    let path = match root {
+        Root::Mount(mount) => return Ok(mount),
+        Root::Path(path) => path,
+    };
+    let named = || format!("root file system {}", path.display());
+    let tree =
+        open_tree(CWD, path.as_path(), CLONE | OpenTreeFlags::AT_RECURSIVE).doing_with(named)?;
+    let private = MountAttr {
+        propagation: MS_PRIVATE,
+        ..MountAttr::default()
+    };
+    mount_setattr(tree.as_fd(), c"", true, &private).doing_with(named)?;
+    Ok(tree)
 }
 
 impl Sources {

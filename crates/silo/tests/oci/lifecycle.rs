@@ -1,12 +1,12 @@
 //! From `create` to `delete`, and what is left when somebody is killed in between.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 use serde_json::json;
 
 use crate::{
     common::{kernel, signal, until},
-    fixture::{Oci, add, bind, is_silo},
+    fixture::{Oci, add, bind, is_silo, rootfs},
 };
 
 #[test]
@@ -308,4 +308,28 @@ fn a_tmpfs_is_read_only_when_it_is_filled() {
         "{ran}"
     );
     assert_eq!(ran.err.matches("Read-only").count(), 2, "{ran}");
+}
+
+/// As Docker's are with `--userns-remap`.
+#[test]
+fn a_root_on_a_shared_mount_with_users_of_its_own() {
+    let oci = Oci::new();
+    let bundle = oci.bundle("a", &["sh", "-c", "id -u; cd /; ls -d bin"], |spec| {
+        add(&mut spec["linux"]["namespaces"], json!({"type": "user"}));
+        let map = json!([{"containerID": 0, "hostID": 100_000, "size": 1000}]);
+        spec["linux"]["uidMappings"] = map.clone();
+        spec["linux"]["gidMappings"] = map;
+    });
+    let share = r#"mount --bind "$0" "$0" && mount --make-shared "$0" && exec "$@""#;
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--propagation", "private", "sh", "-c", share])
+        .arg(rootfs())
+        .arg(oci.program())
+        .arg("--root")
+        .arg(&oci.state)
+        .args(["run", "a"])
+        .current_dir(&bundle);
+    let ran = oci.host.finish(command, &["run", "a"], b"");
+    assert_eq!((ran.code, ran.out.as_str()), (0, "0\nbin\n"), "{ran}");
 }
