@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{PATH, apart, archive, documented, have};
+use super::{PATH, apart, archive, documented, have, kill_and_wait};
 use crate::{
     common::{Ran, Session, kernel, signal, until},
     fixture::{Oci, is_silo},
@@ -189,6 +189,12 @@ impl Drop for Docker<'_> {
             let id = held.file_name().unwrap().to_string_lossy().into_owned();
             let words = ["--root", &root, "delete", "--force", &id];
             self.oci.run(&words);
+        }
+        if thread::panicking() {
+            for process in self.oci.host.processes() {
+                let pid = process.split(' ').next().unwrap();
+                signal(pid.parse().unwrap(), 9);
+            }
         }
         for link in kernel::links() {
             if link.starts_with("docker") {
@@ -510,4 +516,38 @@ fn docker_asks_often_and_for_many() {
     docker.ok(&[&["rm", "-f"], names.as_slice()].concat());
     assert_eq!(docker.held(), Vec::<PathBuf>::new());
     assert_eq!(oci.groups(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn docker_finds_its_containers_again() {
+    if !have(&PROGRAMS) {
+        return;
+    }
+    let oci = Oci::new();
+    let mut docker = Docker::start(&oci);
+    let file = docker.folder.join("daemon.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    config["live-restore"] = json!(true);
+    fs::write(&file, config.to_string()).unwrap();
+    signal(docker.daemon.id() as i32, 1);
+    until("the other configuration", || {
+        docker.ok(&["info", "--format", "{{.LiveRestoreEnabled}}"]) == "true"
+    });
+    docker.idle("lives", &[]);
+    docker.idle("ends", &[]);
+    let [lives, ends] = ["lives", "ends"].map(|name| docker.pid(name));
+    let containerd = docker.folder.join("exec/containerd/containerd.pid");
+    let containerd = fs::read_to_string(containerd).unwrap();
+    docker.daemon.kill().unwrap();
+    docker.daemon.wait().unwrap();
+    kill_and_wait(&[containerd.parse().unwrap()]);
+    signal(ends, 9);
+    docker.launch_again(&[]);
+    docker.becomes_ready();
+    assert_eq!(docker.pid("lives"), lives);
+    docker.ended("ends");
+    assert_eq!(docker.state("ends")["ExitCode"], 137);
+    docker.ok(&["exec", "lives", "true"]);
+    docker.ok(&["rm", "-f", "lives", "ends"]);
+    assert_eq!(docker.held(), Vec::<PathBuf>::new());
 }

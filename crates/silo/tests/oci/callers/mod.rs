@@ -8,11 +8,15 @@ mod podman;
 mod swarm;
 
 use std::{
+    path::Path,
     process::{Command, Stdio},
     sync::OnceLock,
 };
 
-use crate::fixture::{Oci, rootfs};
+use crate::{
+    common::{signal, until},
+    fixture::{Oci, rootfs},
+};
 
 /// What an image says of where programs lie; runc knows no other place.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -34,6 +38,15 @@ fn have(programs: &[&str]) -> bool {
     }
 }
 
+/// SIGKILL to all of them at once; returns when their numbers are free, for a daemon takes even a dead containerd for a living one.
+fn kill_and_wait(pids: &[i32]) {
+    for pid in pids {
+        signal(*pid, 9);
+    }
+    let there = |pid: &i32| Path::new("/proc").join(pid.to_string()).exists();
+    until("their end", || !pids.iter().any(there));
+}
+
 /// The built-in image's files as an archive.
 fn archive() -> &'static [u8] {
     static ARCHIVE: OnceLock<Vec<u8>> = OnceLock::new();
@@ -44,12 +57,12 @@ fn archive() -> &'static [u8] {
     })
 }
 
-/// What a daemon's own mount namespace gets before it starts there: parameters of the machine that it cannot set, and a place
-/// for its shims' sockets.
+/// What a daemon's own mount namespace gets before it starts there: parameters of the machine that it cannot set, and a folder
+/// of the test's for its shims' sockets, where a daemon that comes back finds them.
 const OWN_PLACES: &str = r#"
 mount -o bind,ro /proc/sys/kernel /proc/sys/kernel
-mkdir -p /run/containerd
-mount -t tmpfs tmpfs /run/containerd
+mkdir -p /run/containerd "$0"
+mount --bind "$0" /run/containerd
 exec "$@"
 "#;
 
@@ -60,7 +73,8 @@ fn apart(oci: &Oci, flags: &[&str]) -> Command {
     command
         .args(["--mount", "--propagation", "private"])
         .args(flags)
-        .args(["sh", "-e", "-c", OWN_PLACES, "sh"])
+        .args(["sh", "-e", "-c", OWN_PLACES])
+        .arg(oci.host.files.join("shims"))
         .env("SILO_TEST_HOST", oci.host.mark())
         .stdin(Stdio::null())
         .stdout(Stdio::null());

@@ -11,10 +11,10 @@ use std::{fs, process::Command, time::Instant};
 
 use super::{
     docker::{Docker, PROGRAMS},
-    have,
+    have, kill_and_wait,
 };
 use crate::{
-    common::{kernel, signal, until},
+    common::{kernel, until},
     fixture::Oci,
 };
 
@@ -65,16 +65,13 @@ fn kill_all_of(worker: &mut Docker) {
         .filter_map(|line| line.split(' ').next())
         .filter(|pid| namespace(pid) == own)
         .map(|pid| pid.parse().unwrap())
+        .filter(|pid| *pid != worker.daemon.id() as i32)
         .collect();
     let tasks = worker.ok(&["ps", "-q"]);
     victims.extend(tasks.lines().map(|id| worker.pid(id)));
-    for pid in &victims {
-        signal(*pid, 9);
-    }
-    let _ = worker.daemon.wait();
-    until("their end", || {
-        !victims.iter().any(|pid| kernel::alive(*pid))
-    });
+    worker.daemon.kill().unwrap();
+    worker.daemon.wait().unwrap();
+    kill_and_wait(&victims);
 }
 
 /// How many tasks of the service run on a node.
