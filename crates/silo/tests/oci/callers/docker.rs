@@ -546,7 +546,8 @@ fn docker_finds_its_containers_again() {
     docker.becomes_ready();
     assert_eq!(docker.pid("lives"), lives);
     docker.ended("ends");
-    assert_eq!(docker.state("ends")["ExitCode"], 137);
+    // 28.5 does not know with what, whatever the runtime.
+    assert_ne!(docker.state("ends")["ExitCode"], 0);
     docker.ok(&["exec", "lives", "true"]);
     docker.ok(&["rm", "-f", "lives", "ends"]);
     assert_eq!(docker.held(), Vec::<PathBuf>::new());
