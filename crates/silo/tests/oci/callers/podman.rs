@@ -118,8 +118,14 @@ impl Podman {
 
 impl Drop for Podman {
     fn drop(&mut self) {
+        let pods = self.run(&["pod", "ps", "-q", "--no-trunc"]).out;
         self.run(&["pod", "rm", "--all", "--force", "--time", "0"]);
         self.run(&["rm", "--all", "--force", "--time", "0"]);
+        for pod in pods.lines() {
+            for parent in [KUBE_GROUP, self.oci.host.mark()] {
+                kernel::remove_parent(&format!("{parent}/{pod}"));
+            }
+        }
         // Podman leaves the group of its own conmon processes.
         let conmon = format!("{}/conmon", self.oci.host.mark());
         until("the end of conmon", || {
