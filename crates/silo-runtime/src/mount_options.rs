@@ -26,6 +26,12 @@ pub struct MountOptions {
     pub data: Vec<(String, Option<String>)>,
 }
 
+impl MountOptions {
+    pub(crate) fn is_read_only(&self) -> bool {
+        (self.set | self.set_recursive) & attr::RDONLY != 0
+    }
+}
+
 const MS_UNBINDABLE: u64 = 1 << 17;
 pub(crate) const MS_PRIVATE: u64 = 1 << 18;
 const MS_SLAVE: u64 = 1 << 19;

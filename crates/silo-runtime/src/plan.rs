@@ -207,9 +207,13 @@ impl Plan {
         joined.fold(self.new_namespaces | user, |all, one| all | one)
     }
 
+    pub(crate) fn has_own_cgroup_namespace(&self) -> bool {
+        self.own_namespaces() & ns::CGROUP != 0
+    }
+
     /// Those of the host are not for a user namespace (2023-25809): the kernel refuses, and says no more than that.
     pub(crate) fn explain_cgroups(&self, error: Error) -> Error {
-        match self.user_namespace.is_some() && self.own_namespaces() & ns::CGROUP == 0 {
+        match self.user_namespace.is_some() && !self.has_own_cgroup_namespace() {
             true => error.context(
                 "in a user namespace control groups are seen in a cgroup namespace of the container's own alone",
             ),

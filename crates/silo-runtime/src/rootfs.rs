@@ -21,7 +21,7 @@ use rustix::{
         fsopen, fspick, move_mount, unmount,
     },
 };
-use silo_sys::mount::{MountAttr, mount_setattr};
+use silo_sys::mount::{MountAttr, attr, mount_setattr};
 use silo_types::{Doing, Error, Result};
 
 pub use cgroups::{CgroupHierarchy, CgroupView};
@@ -46,6 +46,8 @@ pub(crate) struct Rootfs {
     root: OwnedFd,
     proc: Option<OwnedFd>,
     dev: Option<OwnedFd>,
+    /// New mounts that become read-only when nothing more is made in them.
+    late_read_only: Vec<OwnedFd>,
     /// The host's nodes for the plan's devices, where they cannot be made.
     devices: Option<Vec<Option<OwnedFd>>>,
 }
@@ -79,6 +81,7 @@ impl Rootfs {
             root,
             proc: None,
             dev: None,
+            late_read_only: Vec::new(),
             devices: None,
         })
     }
@@ -132,10 +135,17 @@ impl Rootfs {
         made: Option<OwnedFd>,
         plan: &Plan,
     ) -> Result<()> {
+        // Places of other mounts, devices and copies are still to be made in it.
+        let late = kind == "tmpfs" && step.options.is_read_only();
+        let without = if late { attr::RDONLY } else { 0 };
         let mount = match made {
             Some(made) => made,
-            None => new_filesystem(kind, source, step)?,
+            None => new_filesystem(kind, source, step, without)?,
         };
+        if late {
+            let copy = mount.try_clone().doing("keep it")?;
+            self.late_read_only.push(copy);
+        }
         if let Some((propagation, recursive)) = step.options.propagation {
             let change = MountAttr {
                 propagation,
@@ -198,13 +208,14 @@ impl Rootfs {
     }
 }
 
-fn new_filesystem(kind: &str, source: &str, step: &MountStep) -> Result<OwnedFd> {
+/// `without`: options of the step that it does not get yet.
+fn new_filesystem(kind: &str, source: &str, step: &MountStep, without: u64) -> Result<OwnedFd> {
     let context =
         fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).doing_with(|| format!("file system {kind}"))?;
     fsconfig_set_string(&context, "source", source).doing("set its source")?;
     set_data(&context, step)?;
     fsconfig_create(&context).doing_with(|| format!("file system {kind}"))?;
-    let set = step.options.set | step.options.set_recursive;
+    let set = (step.options.set | step.options.set_recursive) & !without;
     let flags = MountAttrFlags::from_bits_retain(set as u32);
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags).doing("fsmount")
 }

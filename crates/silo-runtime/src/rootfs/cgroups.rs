@@ -16,7 +16,7 @@ use silo_sys::mount::{MountAttr, mount_setattr};
 use silo_types::{Doing, Result};
 
 use super::{Rootfs, attach};
-use crate::plan::MountStep;
+use crate::{mount_options::MS_PRIVATE, plan::MountStep};
 
 /// What `mount_cgroup` shows, made by the caller from its layout.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,6 +103,7 @@ impl Rootfs {
         let change = MountAttr {
             set: step.options.set,
             clear: step.options.clear,
+            propagation: MS_PRIVATE,
             ..MountAttr::default()
         };
         mount_setattr(top.as_fd(), c"", true, &change).doing("set the options of all")

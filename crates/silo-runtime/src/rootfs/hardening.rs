@@ -34,6 +34,9 @@ impl Rootfs {
             mount_setattr(self.root.as_fd(), c"", recursive, &change)
                 .doing("set the root's propagation")?;
         }
+        for mount in &self.late_read_only {
+            set_attributes(mount, attr::RDONLY)?;
+        }
         if plan.root_read_only {
             set_attributes(&self.root, attr::RDONLY)?;
         }
@@ -166,5 +169,5 @@ fn empty_tmpfs() -> Result<OwnedFd> {
         },
         id_map: None,
     };
-    new_filesystem("tmpfs", "tmpfs", &step)
+    new_filesystem("tmpfs", "tmpfs", &step, 0)
 }

@@ -93,13 +93,22 @@ fn open_groups(plan: &Plan, view: &CgroupView) -> Result<Vec<Option<OwnedFd>>> {
         .collect()
 }
 
-/// The tree of a root that is a folder of the host, detached.
+/// The tree of a root that is a folder of the host, detached. It shares nothing with the mount that it was taken from: no root
+/// of that kind can be entered by pivot_root(2).
 pub(crate) fn open_root(root: Root) -> Result<OwnedFd> {
-    match root {
-        Root::Mount(mount) => Ok(mount),
-        Root::Path(path) => open_tree(CWD, path.as_path(), CLONE | OpenTreeFlags::AT_RECURSIVE)
-            .doing_with(|| format!("root file system {}", path.display())),
-    }
+    let path = match root {
+        Root::Mount(mount) => return Ok(mount),
+        Root::Path(path) => path,
+    };
+    let named = || format!("root file system {}", path.display());
+    let tree =
+        open_tree(CWD, path.as_path(), CLONE | OpenTreeFlags::AT_RECURSIVE).doing_with(named)?;
+    let private = MountAttr {
+        propagation: MS_PRIVATE,
+        ..MountAttr::default()
+    };
+    mount_setattr(tree.as_fd(), c"", true, &private).doing_with(named)?;
+    Ok(tree)
 }
 
 impl Sources {
@@ -110,7 +119,7 @@ impl Sources {
             if let MountWhat::New { kind, source } = &step.what
                 && matches!(kind.as_str(), "proc" | "sysfs")
             {
-                let made = match new_filesystem(kind, source, step) {
+                let made = match new_filesystem(kind, source, step, 0) {
                     Err(error) if plan.user_namespace.is_some() => instead(kind, step, error),
                     made => made,
                 };

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     common::{kernel, until},
-    fixture::{Oci, is_silo},
+    fixture::{Oci, add, is_silo},
 };
 
 #[test]
@@ -214,5 +214,36 @@ fn a_group_with_processes_is_not_taken_over() {
         assert_ne!(ran.code, 0, "{ran}");
         assert!(ran.err.contains("is not empty"), "{ran}");
         assert_eq!(oci.status("a"), "running");
+    }
+}
+
+#[test]
+fn without_a_namespace_its_own_groups_alone_are_seen() {
+    // With version 2 the whole tree is asked for by such a specification; runc shows it, too.
+    if kernel::hierarchies().len() == 1 {
+        println!("skipped: control groups v2 alone");
+        return;
+    }
+    let oci = Oci::new();
+    let look = "cd /sys/fs/cgroup; cat memory/cgroup.procs; for each in *; do ls -d $each/*/; done 2>/dev/null; ! mkdir memory/x";
+    for own_users in [false, true] {
+        let bundle = oci.bundle("a", &["sh", "-c", look], |spec| {
+            let options = json!(["ro", "nosuid", "nodev", "noexec"]);
+            add(
+                &mut spec["mounts"],
+                json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": options}),
+            );
+            if own_users {
+                add(&mut spec["linux"]["namespaces"], json!({"type": "user"}));
+                let map = json!([{"containerID": 0, "hostID": 100_000, "size": 1000}]);
+                spec["linux"]["uidMappings"] = map.clone();
+                spec["linux"]["gidMappings"] = map;
+            }
+        });
+        let ran = oci.run_in(&bundle, &["run", "a"]);
+        // Its processes alone, the shell and cat, and no group of others.
+        assert_eq!((ran.code, ran.out.lines().count()), (0, 2), "{ran}");
+        assert!(ran.out.starts_with("1\n"), "{ran}");
+        assert!(ran.err.contains("Read-only"), "{ran}");
     }
 }

@@ -1,12 +1,12 @@
 //! From `create` to `delete`, and what is left when somebody is killed in between.
 
-use std::{fs, time::Duration};
+use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 use serde_json::json;
 
 use crate::{
     common::{kernel, signal, until},
-    fixture::{Oci, add, bind, is_silo},
+    fixture::{Oci, add, bind, is_silo, rootfs},
 };
 
 #[test]
@@ -279,4 +279,57 @@ fn makers_of_one_id_race_and_one_wins() {
     assert_eq!(codes.filter(|code| *code == Some(0)).count(), 1);
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!(oci.status("a"), "running");
+}
+
+/// As Podman has them for a container whose root is read-only, too.
+#[test]
+fn a_tmpfs_is_read_only_when_it_is_filled() {
+    let oci = Oci::new();
+    let look =
+        "echo x >/dev/null && ls /dev/pts/ptmx /mnt/below/file; ! touch /dev/x; ! touch /mnt/x";
+    let bundle = oci.bundle("a", &["sh", "-c", look], |spec| {
+        spec["root"]["readonly"] = json!(true);
+        for mount in spec["mounts"].as_array_mut().unwrap() {
+            if mount["destination"] == "/dev" {
+                add(&mut mount["options"], json!("ro"));
+            }
+        }
+        let shared = PathBuf::from(oci.host.folder("shared"));
+        fs::write(shared.join("file"), "").unwrap();
+        let top =
+            json!({"destination": "/mnt", "type": "tmpfs", "source": "tmpfs", "options": ["ro"]});
+        add(&mut spec["mounts"], top);
+        add(&mut spec["mounts"], bind(&shared, "/mnt/below"));
+    });
+    let ran = oci.run_in(&bundle, &["run", "a"]);
+    assert_eq!(
+        (ran.code, ran.out.as_str()),
+        (0, "/dev/pts/ptmx\n/mnt/below/file\n"),
+        "{ran}"
+    );
+    assert_eq!(ran.err.matches("Read-only").count(), 2, "{ran}");
+}
+
+/// As Docker's are with `--userns-remap`.
+#[test]
+fn a_root_on_a_shared_mount_with_users_of_its_own() {
+    let oci = Oci::new();
+    let bundle = oci.bundle("a", &["sh", "-c", "id -u; cd /; ls -d bin"], |spec| {
+        add(&mut spec["linux"]["namespaces"], json!({"type": "user"}));
+        let map = json!([{"containerID": 0, "hostID": 100_000, "size": 1000}]);
+        spec["linux"]["uidMappings"] = map.clone();
+        spec["linux"]["gidMappings"] = map;
+    });
+    let share = r#"mount --bind "$0" "$0" && mount --make-shared "$0" && exec "$@""#;
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--propagation", "private", "sh", "-c", share])
+        .arg(rootfs())
+        .arg(oci.program())
+        .arg("--root")
+        .arg(&oci.state)
+        .args(["run", "a"])
+        .current_dir(&bundle);
+    let ran = oci.host.finish(command, &["run", "a"], b"");
+    assert_eq!((ran.code, ran.out.as_str()), (0, "0\nbin\n"), "{ran}");
 }
