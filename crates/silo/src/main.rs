@@ -10,6 +10,7 @@ mod documents;
 mod flags;
 mod gotemplate;
 mod lab;
+mod live;
 mod oci;
 mod output;
 mod plot;

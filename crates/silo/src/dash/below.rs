@@ -7,10 +7,10 @@ use silo_types::Result;
 
 use super::{
     app::App,
-    data::{Data, Entry},
     draw::{ALERT, BOLD, Below, FAINT},
 };
 use crate::{
+    live::{Data, Entry},
     output::{clock, now},
     plot::{Curve, Face, Kind, LABELS, memory, text},
 };

@@ -1,11 +1,12 @@
-//! What the dashboard shows, gathered once a second: the host from /proc, containers from their recordings, processes of the
-//! chosen one.
+//! What the task managers (`dash` in the terminal, `web` as a page) show, gathered once a second: the host from /proc, containers
+//! from their recordings, processes of the chosen one.
 //!
 //! Lists are read anew only when the log of events or the folder of containers has changed: with hundreds of containers that is
 //! what would cost most.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    os::fd::AsFd,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -14,7 +15,7 @@ use silo_observe::{
     CpuSample, CpuTimes, HostFacts, MemInfo, Names, Namespace, Proc, TopFacts, TopInputs, TopView,
     Want,
 };
-use silo_types::{ContainerId, ProcessId, Result};
+use silo_types::{ContainerId, Doing, Error, ProcessId, Result, Signal};
 
 /// Seconds of the line beside each container.
 pub const LINE: usize = 60;
@@ -189,6 +190,23 @@ impl Entry {
             line: VecDeque::new(),
         }
     }
+}
+
+pub fn gone(pid: i32) -> Error {
+    Error::not_found(format!("process {pid} has ended"))
+}
+
+/// Through a pidfd, and only when the number still belongs to the process that was seen.
+pub fn send_to_process(seen: ProcessId, signal: Signal) -> Result<()> {
+    let pid = seen.pid;
+    let raw = rustix::process::Pid::from_raw(pid).ok_or_else(|| gone(pid))?;
+    let flags = rustix::process::PidfdFlags::empty();
+    let pidfd = rustix::process::pidfd_open(raw, flags).map_err(|_| gone(pid))?;
+    if !silo_observe::is_alive(seen) {
+        return Err(gone(pid));
+    }
+    silo_sys::signal::pidfd_send(pidfd.as_fd(), signal.number())
+        .doing_with(|| format!("send {signal} to process {pid}"))
 }
 
 /// `some avg10` of /proc/pressure (Documentation/accounting/psi.rst).
