@@ -65,7 +65,8 @@ pub struct Data<'a> {
     stamps: [Option<SystemTime>; 2],
     lines: HashMap<ContainerId, VecDeque<f64>>,
     namespaces: BTreeMap<i32, Vec<Namespace>>,
-    sample: Option<(i32, CpuSample)>,
+    /// By main process, of the containers whose processes were looked at.
+    samples: HashMap<i32, CpuSample>,
     /// Of the processes that were read last.
     pub seen: Vec<ProcessId>,
 }
@@ -82,7 +83,7 @@ impl<'a> Data<'a> {
             stamps: [None; 2],
             lines: HashMap::new(),
             namespaces: BTreeMap::new(),
-            sample: None,
+            samples: HashMap::new(),
             seen: Vec::new(),
         })
     }
@@ -129,6 +130,10 @@ impl<'a> Data<'a> {
         if old || stamps != self.stamps {
             let list = self.engine.list()?;
             self.namespaces.clear();
+            self.samples.retain(|pid, _| {
+                list.iter()
+                    .any(|c| c.state.main.is_some_and(|main| main.pid == *pid))
+            });
             self.entries = list.into_iter().map(Entry::new).collect();
             self.read_at = Some(Instant::now());
             self.stamps = stamps;
@@ -148,27 +153,41 @@ impl<'a> Data<'a> {
         Ok(())
     }
 
-    /// The processes of a container from both worlds; rates since the last call for the same one.
-    pub fn processes(&mut self, container: &Container) -> Result<TopView> {
+    /// The processes of a container from both worlds, at most so many; rates since the last call for the same one.
+    pub fn processes(&mut self, container: &Container, most: usize) -> Result<TopView> {
         let main = container.main_process()?;
         let host = HostFacts::now();
-        let pids = self.engine.processes(container)?;
+        let mut pids = self.engine.processes(container)?;
+        pids.truncate(most);
         let processes = self.proc.collect(&pids, Want::TOP);
         self.seen = processes.iter().map(silo_observe::Process::id).collect();
         let now = CpuSample::of(&processes, &host);
-        let before = self.sample.take().filter(|(pid, _)| *pid == main.pid);
+        let before = self.samples.remove(&main.pid);
         let view = TopView::build(
             TopFacts::default(),
             &TopInputs {
                 processes: &processes,
                 host: &host,
                 names: &Names::of_container(&self.proc, main.pid)?,
-                cpu: before.as_ref().map(|(_, before)| (before, &now)),
+                cpu: before.as_ref().map(|before| (before, &now)),
                 execs: &HashMap::new(),
             },
         );
-        self.sample = Some((main.pid, now));
+        self.samples.insert(main.pid, now);
         Ok(view)
+    }
+
+    /// How many processes of a container have ended and nobody waits for them; looks at no more than `most`.
+    pub fn zombies(&self, container: &Container, most: usize) -> Option<usize> {
+        let mut pids = self.engine.processes(container).ok()?;
+        pids.truncate(most);
+        let all = self.proc.collect(&pids, Want::default());
+        Some(all.iter().filter(|process| process.is_zombie()).count())
+    }
+
+    /// What a line was before anybody looked.
+    pub fn begin_line(&mut self, id: &ContainerId, line: VecDeque<f64>) {
+        self.lines.insert(id.clone(), line);
     }
 
     /// Namespaces of a running container's main process; they never change, so each is looked up once.

@@ -16,6 +16,7 @@ mod output;
 mod plot;
 mod terminal;
 mod verbs;
+mod web;
 
 fn main() {
     let mut words = std::env::args_os();
