@@ -4,16 +4,20 @@ use serde_json::{Value, json};
 use silo_engine::{Container, Engine, Preview, Update, overlay_resources};
 use silo_types::{ByteSize, Error, ProcessId, Resources, Result, Signal, parse};
 
-use super::routes::{Deed, Kill, Limits};
-use crate::live::{gone, send_to_process};
+use super::{
+    past::visible,
+    routes::{Deed, Kill, Limits},
+};
+use crate::{
+    live::{gone, send_to_process},
+    verbs,
+};
 
 pub fn perform(engine: &Engine, deed: &Deed) -> Result<Value> {
     match deed {
         Deed::Preview(limits) => {
             let (container, asked) = understood(engine, limits)?;
-            let preview = engine.preview_limits(&container, &asked)?;
-            serde_json::to_value(preview)
-                .map_err(|error| Error::internal(format!("write a preview: {error}")))
+            Ok(forecast(&engine.preview_limits(&container, &asked)?))
         }
         Deed::Limit(limits) => limit(engine, limits),
         Deed::Undo(undo) => {
@@ -25,6 +29,19 @@ pub fn perform(engine: &Engine, deed: &Deed) -> Result<Value> {
         }
         Deed::Kill(kill) => signal(engine, kill),
     }
+}
+
+/// In the words of `silo limit`.
+fn forecast(preview: &Preview) -> Value {
+    let lines = verbs::limit::forecast(preview).into_iter();
+    let lines = lines.map(|(label, text)| json!({"label": label, "text": visible(&text)}));
+    let memory = preview.memory.as_ref();
+    json!({
+        "running": preview.running,
+        "lines": lines.collect::<Vec<Value>>(),
+        "kills": memory.map_or(0, |memory| memory.victims.len()),
+        "refused": memory.is_some_and(|memory| memory.refused),
+    })
 }
 
 fn limit(engine: &Engine, limits: &Limits) -> Result<Value> {

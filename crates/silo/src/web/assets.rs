@@ -21,7 +21,7 @@ macro_rules! asset {
     };
 }
 
-static ALL: [Asset; 10] = [
+static ALL: [Asset; 13] = [
     asset!("/", HTML, "index.html"),
     asset!("/style.css", "text/css; charset=utf-8", "style.css"),
     asset!("/icon.svg", "image/svg+xml", "icon.svg"),
@@ -31,7 +31,10 @@ static ALL: [Asset; 10] = [
     asset!("/host.js", SCRIPT, "host.js"),
     asset!("/table.js", SCRIPT, "table.js"),
     asset!("/detail.js", SCRIPT, "detail.js"),
+    asset!("/limits.js", SCRIPT, "limits.js"),
+    asset!("/chart.js", SCRIPT, "chart.js"),
     asset!("/past.js", SCRIPT, "past.js"),
+    asset!("/help.js", SCRIPT, "help.js"),
 ];
 
 pub fn find(path: &str) -> Option<&'static Asset> {
