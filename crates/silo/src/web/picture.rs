@@ -363,7 +363,8 @@ pub fn add_figures(value: &mut Value, moment: &Moment, step: &Step) {
         "held": moment.held,
         "cache": moment.cache(),
         "usage": moment.usage,
-        "peak": some(moment.peak),
+        // The kernel's own highest is looked at now and then only.
+        "peak": some(moment.peak.max(moment.usage_high).max(moment.usage)),
         "memoryLimit": some(moment.memory_limit),
         "pids": moment.pids,
         "pressure": counts_pressure.then(|| {

@@ -57,6 +57,8 @@ struct Connection {
     output: Vec<u8>,
     /// A live page's first message comes at once.
     is_told: bool,
+    /// The other side says no more, and may still listen.
+    is_shut: bool,
 }
 
 pub struct Server {
@@ -131,7 +133,10 @@ impl Server {
             PollFd::new(&self.listener, PollFlags::IN),
         ];
         fds.extend(self.connections.values().map(|connection| {
-            let mut flags = PollFlags::IN;
+            let mut flags = PollFlags::empty();
+            if !connection.is_shut {
+                flags |= PollFlags::IN;
+            }
             if !connection.output.is_empty() {
                 flags |= PollFlags::OUT;
             }
@@ -202,6 +207,7 @@ impl Server {
                 input: Vec::new(),
                 output: Vec::new(),
                 is_told: false,
+                is_shut: false,
             };
             self.connections.insert(self.next, connection);
             self.next += 1;
@@ -212,8 +218,8 @@ impl Server {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
-        let mut goes_on = true;
-        if flags.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
+        let mut goes_on = !flags.intersects(PollFlags::HUP | PollFlags::ERR);
+        if goes_on && flags.contains(PollFlags::IN) {
             goes_on = connection.read();
         }
         if goes_on && flags.contains(PollFlags::OUT) {
@@ -235,6 +241,10 @@ impl Server {
         }
         let parsed = http::parse(&connection.input);
         let route = match parsed {
+            Ok(None) if connection.is_shut => {
+                self.connections.remove(&id);
+                return;
+            }
             Ok(None) => return,
             Ok(Some(request)) => routes::route(&request, &self.token, self.control),
             Err(refused) => Err(refused),
@@ -375,12 +385,15 @@ impl Connection {
         !matches!(self.state, State::Live(_)) || !self.output.is_empty()
     }
 
-    /// False when the other side has gone, or says what it should not.
+    /// False when the other side of a live page has gone, or says what it should not.
     fn read(&mut self) -> bool {
         let mut buffer = [0; 4096];
         loop {
             match self.socket.read(&mut buffer) {
-                Ok(0) => return false,
+                Ok(0) => {
+                    self.is_shut = true;
+                    return !matches!(self.state, State::Live(_));
+                }
                 Ok(got) => match self.state {
                     State::Reading => self.input.extend_from_slice(&buffer[..got]),
                     State::Live(_) => return false,

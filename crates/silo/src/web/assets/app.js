@@ -196,6 +196,8 @@ function begin() {
   by("theme").addEventListener("click", () => theme(1));
   by("now").addEventListener("click", () => move(null));
   document.addEventListener("keydown", key);
+  // The whole address, pasted over the one without its token, loads nothing by itself.
+  addEventListener("hashchange", () => location.reload());
   if (!hasToken) {
     by("host").hidden = true;
     for (const panel of document.querySelectorAll(".panel")) panel.hidden = true;
