@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 use silo_engine::{Container, Engine, Moment, Step};
 use silo_observe::{CpuSample, HostFacts, MemInfo, Names, Process, TopProcess, Want};
-use silo_types::{ContainerId, Result};
+use silo_types::{ContainerId, Result, Victim};
 
 use super::{
     past,
@@ -32,6 +32,9 @@ const FRESH: Duration = Duration::from_millis(300);
 
 /// Zombies are counted every so many seconds: of a fourth of the containers each second.
 const ROUND: usize = 4;
+
+/// Nanoseconds.
+const NEWS: u64 = 600_000_000_000;
 
 /// Gathers, and remembers what rates need.
 pub struct Picture<'a> {
@@ -329,7 +332,13 @@ fn event(container: &Container, by: u64) -> Value {
     let before = |moment: u64| moment > 0 && moment / 1_000_000 <= by;
     let at = |kind: &str, moment: u64, text: String| json!({"kind": kind, "time": moment / 1_000_000, "text": text});
     let victims = state.victims.iter().rev();
-    let mut victims = victims.filter(|victim| victim.time >= state.started && before(victim.time));
+    let now = now().min(by.saturating_mul(1_000_000));
+    // Out of memory is still the news when the container was started again for it.
+    let is_news = |victim: &&Victim| {
+        before(victim.time)
+            && (victim.time >= state.started || now.saturating_sub(victim.time) < NEWS)
+    };
+    let mut victims = victims.filter(is_news);
     if let Some(victim) = victims.next() {
         let who = past::visible(&victim.command);
         return at(

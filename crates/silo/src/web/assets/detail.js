@@ -116,7 +116,10 @@ function processRow(ofHost) {
   r.tree = el("span", { class: "tree", "aria-hidden": "true" });
   r.words = el("span");
   r.note = el("em", { class: "alert-word" });
-  r.command.append(r.tree, r.words, r.note);
+  // A long one is two lines until it is clicked.
+  r.whole = el("div", { class: "command" }, r.tree, r.words, r.note);
+  r.whole.addEventListener("click", () => r.whole.classList.toggle("whole"));
+  r.command.append(r.whole);
   r.kill = el("button", { type: "button", class: "small" }, "Signal…");
   const node = el("tr", {}, ...COLUMNS.map(([key]) => r[key]), el("td", { class: "c-act" }, r.kill));
   node.parts = r;

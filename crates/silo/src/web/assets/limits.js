@@ -98,13 +98,13 @@ function buttons() {
 }
 
 function tell(lines, isBad = false) {
-  p.preview.replaceChildren(...lines.map(([label, text]) => el("li", { "data-bad": isBad || label === "killed" ? "yes" : null }, label ? el("b", {}, label) : null, label ? " " : null, text)));
+  p.preview.replaceChildren(...lines.map(([label, text]) => el("li", { "data-bad": (isBad && (label === "memory" || !label)) || label === "killed" ? "yes" : null }, label ? el("b", {}, label) : null, label ? " " : null, text)));
 }
 
 async function preview() {
   if (isBad()) {
     const wrong = KINDS.filter((kind) => asked[kind.key] === undefined && p.rows[kind.key].input.value !== "");
-    return tell(wrong.map((kind) => [kind.title.toLowerCase(), `not understood: ${kind.unit}, at least ${kind.show(kind.least)}`]), true);
+    return tell(wrong.map((kind) => ["", `${kind.title}: not understood: ${kind.unit}, at least ${kind.show(kind.least)}`]), true);
   }
   const limits = wanted();
   p.force.hidden = true;
@@ -117,6 +117,7 @@ async function preview() {
     if (!found.running) lines.push(["", "It does not run: the limit holds from its next start on."]);
     else if (!lines.length) lines.push(["", "Nothing is taken from it."]);
     p.force.hidden = !(found.kills && control);
+    if (found.refused) p.apply.disabled = true;
     return tell(lines, found.refused);
   } catch (error) {
     return tell([["", error.message]], true);
