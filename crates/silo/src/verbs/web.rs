@@ -9,10 +9,11 @@ use crate::{
 };
 
 const EXAMPLES: &str = "Examples:
-  silo web                          look: open the address that it prints
-  silo web --control                also change limits and send signals
-  silo web --listen 127.0.0.1:0     on any port that is free
-  ssh -L 7456:127.0.0.1:7456 HOST   then 'silo web' there, and its address here
+  silo web                        Look: open the address that it prints
+  silo web --control              Also change limits and send signals
+  silo web --listen 127.0.0.1:0   On any port that is free
+  ssh -t -L 7456:127.0.0.1:7456 HOST silo web
+                                  From another machine: open the address there
 
 It serves this machine alone, to whoever has the token in the address, until Ctrl-C.";
 

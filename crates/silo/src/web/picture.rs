@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 use silo_engine::{Container, Engine, Moment, Step};
 use silo_observe::{CpuSample, HostFacts, MemInfo, Names, Process, TopProcess, Want};
-use silo_types::{ContainerId, Result, Victim};
+use silo_types::{ContainerId, Resources, Result, Victim};
 
 use super::{
     past,
@@ -313,6 +313,7 @@ impl<'a> Picture<'a> {
 /// What a container is, and what had happened to it by a moment.
 pub fn facts(container: &Container, by: u64) -> Value {
     let state = &container.state;
+    let limits = container.resources();
     json!({
         "id": container.id().as_str(),
         "name": container.name(),
@@ -320,10 +321,26 @@ pub fn facts(container: &Container, by: u64) -> Value {
         "state": state.status.as_str(),
         "up": state.status.is_up(),
         "restarts": state.restart_count,
-        "pidsLimit": container.resources().pids_limit.filter(|limit| *limit > 0),
+        // Of one that runs the kernel's own come instead.
+        "memoryLimit": limits.memory.filter(|limit| *limit > 0),
+        "cpuLimit": cpu_limit(limits),
+        "pidsLimit": limits.pids_limit.filter(|limit| *limit > 0),
         "changes": state.limits_before.len(),
         "event": event(container, by),
     })
+}
+
+/// Thousandths of a processor.
+fn cpu_limit(limits: &Resources) -> Option<i64> {
+    let period = limits.cpu_period.unwrap_or(100_000).max(1);
+    let quota = limits.cpu_quota.filter(|quota| *quota > 0);
+    let by_quota =
+        quota.map(|quota| quota.saturating_mul(1000) / i64::try_from(period).unwrap_or(i64::MAX));
+    limits
+        .nano_cpus
+        .filter(|nano| *nano > 0)
+        .map(|nano| nano / 1_000_000)
+        .or(by_quota)
 }
 
 /// What had happened last by then.

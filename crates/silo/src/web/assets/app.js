@@ -68,8 +68,8 @@ function lost(error) {
   set(by("link"), "data-is", "lost");
   put(by("link").lastElementChild, "not connected");
   document.body.setAttribute("data-lost", "yes");
-  const rest = error.status === 401 ? "" : " Trying again…";
-  put(by("trouble"), `${error.message.charAt(0).toUpperCase()}${error.message.slice(1)}.${rest}`);
+  const text = error.message.charAt(0).toUpperCase() + error.message.slice(1);
+  put(by("trouble"), `${text}${text.endsWith("?") ? "" : "."}${error.status === 401 ? "" : " Trying again…"}`);
   by("trouble").hidden = false;
 }
 

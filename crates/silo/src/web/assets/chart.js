@@ -60,13 +60,13 @@ export function draw(c, { from, to, values = [], above = [], limit = null, propo
   set(c.proposed, "d", across(proposed));
   const place = (time) => (((time - from) / Math.max(1, to - from)) * 100).toFixed(2);
   set(c.kills, "d", kills.map((time) => `M${place(time)} 0L${place(time)} 100`).join(""));
-  put(c.top, c.amount(top));
+  put(c.top, all.length ? c.amount(top) : "");
   const isDrawn = limit && limit <= top;
   put(c.limitText, limit ? `limit ${c.amount(limit)}${isDrawn ? "" : " ↑ above"}` : "no limit");
   c.limitText.style.top = isDrawn ? `${y(limit)}%` : "0";
   set(c.limitText, "data-at", isDrawn ? "line" : "top");
-  const last = values.findLast?.((value) => value !== null);
-  put(c.now, last === undefined || last === null ? "" : c.amount(last));
+  const last = values.at(-1) ?? null;
+  put(c.now, last === null ? "" : c.amount(last));
   const format = (time) => (to - from > 20 * 3600e3 ? `${day(time).slice(5)} ${clock(time).slice(0, 5)}` : clock(time));
   put(c.from, format(from));
   put(c.to, format(to));

@@ -199,7 +199,7 @@ function update(node, one, time, isPast) {
   put(r.pids, one.up ? String(one.pids ?? "–") : "–");
   put(r.zombies, one.up ? String(one.zombies ?? "–") : "–");
   alert(r.zombies, one.zombies > 0);
-  put(r.restarts, String(one.restarts ?? 0));
+  put(r.restarts, String(one.restarts ?? "–"));
   alert(r.restarts, one.restarts > 2);
   put(r.event, one.event ? `${one.event.kind === "oom" ? "OOM" : one.event.text} ${span(time - one.event.time)} ago` : "never started");
   set(r.event, "title", one.event ? `${one.event.text}, ${new Date(one.event.time).toLocaleString()}` : null);
