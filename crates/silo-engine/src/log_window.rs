@@ -110,7 +110,7 @@ mod tests {
     fn the_last_lines_up_to_any_moment() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.json");
-        let mut file = File::create(&path).unwrap();
+        let mut file = std::io::BufWriter::new(File::create(&path).unwrap());
         let count = 30_000;
         for n in 0..count {
             let time = crate::time_text(n * 1_000_000_000);
@@ -122,6 +122,7 @@ mod tests {
             .unwrap();
         }
         write!(file, r#"{{"log":"half"#).unwrap();
+        drop(file);
         let file = File::open(&path).unwrap();
         let last = |until: Option<u64>, most| -> Vec<u64> {
             let lines = last_lines(&file, until.map(|s| s * 1_000_000_000), most).unwrap();

@@ -115,7 +115,14 @@ fn it_shows_what_the_kernel_says() {
     browser.complaints.clear();
     fits(&mut browser, 360);
     fits(&mut browser, 800);
+    fits(&mut browser, 1200);
     fits(&mut browser, 1440);
+    // The list of containers has no need to be moved sideways either.
+    for width in [360, 1190, 1200, 1440] {
+        browser.size(width, 800);
+        let over = browser.value("(() => { const t = document.getElementById('table'); return t.scrollWidth - t.clientWidth; })()");
+        assert!(over.as_i64().unwrap() <= 0, "{width}: {over}");
+    }
     browser.is_content(&web.url);
 }
 
