@@ -27,6 +27,9 @@ const MOST_PROCESSES: usize = 400;
 /// After so long without a page everything begins anew: rates would be means over that time.
 const STALE: Duration = Duration::from_secs(5);
 
+/// The first rates are those of so long.
+const FIRST: Duration = Duration::from_millis(150);
+
 /// Two pages that come at once share what was gathered.
 const FRESH: Duration = Duration::from_millis(300);
 
@@ -75,6 +78,7 @@ impl<'a> Picture<'a> {
             *self = Picture::new(self.engine, self.control)?;
             self.data.gather()?;
             self.begin_lines();
+            std::thread::sleep(FIRST);
         }
         self.data.gather()?;
         self.count_zombies();

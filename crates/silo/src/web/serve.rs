@@ -302,11 +302,18 @@ impl Server {
         while matches!(self.woken.read(&mut buffer), Ok(1..)) {}
         while let Ok(reply) = self.replies.try_recv() {
             match reply {
-                Reply::Answer(id, bytes) => self.answer(id, bytes),
+                Reply::Answer(id, bytes) if self.waits(id) => self.answer(id, bytes),
+                // Too late: it has been told so, or has gone.
+                Reply::Answer(..) => {}
                 Reply::Told(id, bytes) => self.tell(id, &bytes),
                 Reply::Looked => self.is_looking = false,
             }
         }
+    }
+
+    fn waits(&self, id: u64) -> bool {
+        let state = self.connections.get(&id).map(|c| &c.state);
+        matches!(state, Some(State::Waiting))
     }
 
     fn tell(&mut self, id: u64, bytes: &[u8]) {
