@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    common::{Host, kernel, until},
+    common::{Host, kernel, signal, until},
     server::{Web, container, kill},
 };
 
@@ -330,4 +330,26 @@ fn the_past_is_kept_and_memory_that_ran_out_is_marked() {
         0
     );
     assert_eq!(web.get("/api/timeline?c=nobody").status, 404);
+}
+
+/// Who acts may have to wait for a container's monitor; who looks does not.
+#[test]
+fn a_monitor_that_hangs_does_not_stop_the_picture() {
+    let host = Host::new();
+    host.idle("box", &[]);
+    let web = Web::start(&host, &["--control"]);
+    let monitor: i32 = kernel::status(host.pid("box"), "PPid").parse().unwrap();
+    let mut live = web.live("c=box");
+    live.next();
+    signal(monitor, 19);
+    std::thread::scope(|scope| {
+        let answer = scope.spawn(|| web.post("/api/kill", &kill("box", 9)));
+        let first = live.next()["time"].as_u64().unwrap();
+        let second = live.next()["time"].as_u64().unwrap();
+        assert!(second > first);
+        assert!(!answer.is_finished(), "it has not waited");
+        signal(monitor, 18);
+        assert_eq!(answer.join().unwrap().status, 200);
+    });
+    host.ended("box");
 }
