@@ -17,6 +17,7 @@ mod filter;
 mod info;
 mod lifecycle;
 mod limit;
+mod log_window;
 mod logs;
 mod monitor;
 mod network;

@@ -106,7 +106,7 @@ impl Engine {
     }
 }
 
-type Reader = BufReader<File>;
+pub(crate) type Reader = BufReader<File>;
 
 /// Reads what has come since, through as many rotations as there were; `current` is then the newest file. False: enough.
 fn read_on(
@@ -151,7 +151,7 @@ fn inode(reader: &Reader) -> Option<u64> {
 ///
 /// Opened from the newest on: a file that is rotated meanwhile has a higher number then and is met again, never missed. Between
 /// the two steps of a rotation one number is vacant.
-fn open_files(path: &Path) -> Result<Vec<Reader>> {
+pub(crate) fn open_files(path: &Path) -> Result<Vec<Reader>> {
     let mut files: Vec<Reader> = Vec::new();
     let mut vacant = 0;
     for number in 0.. {
@@ -212,12 +212,16 @@ fn wanted(line: &LogLine, options: &LogOptions) -> bool {
     if options.since.is_none() && options.until.is_none() {
         return true;
     }
-    let time = line
-        .time
-        .parse::<jiff::Timestamp>()
-        .map_or(0, |t| t.as_nanosecond().max(0) as u64);
+    let time = time_of(line);
     options.since.is_none_or(|since| time >= since)
         && options.until.is_none_or(|until| time <= until)
+}
+
+/// Nanoseconds since the epoch; 0 when it has none.
+pub(crate) fn time_of(line: &LogLine) -> u64 {
+    line.time
+        .parse::<jiff::Timestamp>()
+        .map_or(0, |t| t.as_nanosecond().max(0) as u64)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a running container uses, read at the time of asking.
 
 use silo_cgroup::{Figures, Stats, StatsReader};
+use silo_observe::Proc;
 use silo_types::Result;
 
 use crate::{Engine, container::Container, create::now};
@@ -44,10 +45,13 @@ impl Engine {
             .map_or(0, |memory| memory.usage)
     }
 
-    /// Host pids of all processes of a container.
+    /// Host pids of all processes of a container, ascending, zombies included.
     pub fn processes(&self, container: &Container) -> Result<Vec<i32>> {
         container.main_process()?;
-        self.cgroup(&container.config)?.procs(false)
+        let mut pids = self.cgroup(&container.config)?.procs(false)?;
+        pids.append(&mut Proc::host()?.zombie_children(&pids));
+        pids.sort_unstable();
+        Ok(pids)
     }
 }
 

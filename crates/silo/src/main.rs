@@ -10,11 +10,13 @@ mod documents;
 mod flags;
 mod gotemplate;
 mod lab;
+mod live;
 mod oci;
 mod output;
 mod plot;
 mod terminal;
 mod verbs;
+mod web;
 
 fn main() {
     let mut words = std::env::args_os();

@@ -224,6 +224,13 @@ pub static VERBS: &[Verb] = &[
         "[OPTIONS] CONTAINER",
         "Say what other limits would have done to a container",
     ),
+    Verb::new::<web::WebVerb>(
+        Container,
+        &["web"],
+        &["web"],
+        "[OPTIONS]",
+        "Watch the host and its containers in a browser on this machine",
+    ),
     Verb::new::<whois::WhoisVerb>(
         Container,
         &["whois"],

@@ -7,10 +7,10 @@ use silo_types::Result;
 
 use super::{
     app::App,
-    data::{Data, Entry},
     draw::{ALERT, BOLD, Below, FAINT},
 };
 use crate::{
+    live::{Data, Entry},
     output::{clock, now},
     plot::{Curve, Face, Kind, LABELS, memory, text},
 };
@@ -20,7 +20,7 @@ const LOG: usize = 200;
 
 /// Processes, and what they were chosen from.
 pub fn processes(data: &mut Data<'_>, container: &Container) -> Result<(Below, Vec<TopProcess>)> {
-    let view: TopView = data.processes(container)?;
+    let view: TopView = data.processes(container, usize::MAX)?;
     let mut lines = vec![Line::styled(
         " HOST-PID   PID USER     %CPU    TIME PRIVATE    RSS  OOM S COMMAND",
         BOLD,

@@ -12,11 +12,9 @@ use ratatui_core::{
 };
 use ratatui_widgets::{block::Block, borders::Borders, clear::Clear, paragraph::Paragraph};
 
-use super::{
-    app::{App, Focus, Over, SIGNALS, View},
-    data::{Entry, Host},
-};
+use super::app::{App, Focus, Over, SIGNALS, View};
 use crate::{
+    live::{Entry, Host},
     output::ellipsis,
     plot::{memory, sparkline},
 };
@@ -301,7 +299,7 @@ fn container_line(entry: &Entry, at: usize, name: usize, wide: bool) -> Line<'st
 /// Ten cells for the last sixty seconds: the highest of each six.
 fn spark(entry: &Entry, top: f64) -> String {
     let values: Vec<f64> = entry.line.iter().copied().collect();
-    let missing = super::data::LINE - values.len().min(super::data::LINE);
+    let missing = crate::live::LINE - values.len().min(crate::live::LINE);
     let cell = |n: usize| {
         let place = |second: usize| second.checked_sub(missing).and_then(|at| values.get(at));
         let seen = (n * 6..n * 6 + 6).filter_map(place);

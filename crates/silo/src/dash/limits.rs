@@ -3,7 +3,7 @@
 use silo_engine::{Engine, Update};
 use silo_types::{ByteSize, ContainerId, Error, Resources, Result};
 
-use super::data::Entry;
+use crate::live::Entry;
 
 const MIB: u64 = 1 << 20;
 

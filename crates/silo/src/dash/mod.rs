@@ -2,14 +2,13 @@
 //!
 //! ```text
 //! keys, clicks ─ input ─▶ app (what is looked at) ─┐
-//! /proc, recordings ─ data ─▶ below ───────────────┴▶ draw ─▶ screen
+//! /proc, recordings ─ live ─▶ below ───────────────┴▶ draw ─▶ screen
 //! ```
 //! One poll loop, no threads: it waits for keys, for signals, and for the next second. The terminal is given back when it ends
 //! by a key, a signal, an error or a panic.
 
 mod app;
 mod below;
-mod data;
 mod draw;
 mod input;
 mod limits;
@@ -29,15 +28,15 @@ use serde_json::json;
 use silo_engine::{Container, Engine};
 use silo_observe::TopProcess;
 use silo_sys::signal::SignalFd;
-use silo_types::{Doing, Error, ProcessId, Result, Signal};
+use silo_types::{Doing, Error, Result, Signal};
 
 use self::{
     app::{Action, App, Focus, Sort, View},
-    data::{Data, Entry},
     draw::{Below, Picture},
     input::Parser,
     screen::Screen,
 };
+use crate::live::{Data, Entry, gone, send_to_process};
 
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -309,23 +308,6 @@ fn compare(sort: Sort, a: &Entry, b: &Entry) -> Ordering {
 
 fn nothing() -> Error {
     Error::invalid("nothing is chosen")
-}
-
-fn gone(pid: i32) -> Error {
-    Error::not_found(format!("process {pid} has ended"))
-}
-
-/// Through a pidfd, and only when the number still belongs to the process that was seen.
-fn send_to_process(seen: ProcessId, signal: Signal) -> Result<()> {
-    let pid = seen.pid;
-    let raw = rustix::process::Pid::from_raw(pid).ok_or_else(|| gone(pid))?;
-    let flags = rustix::process::PidfdFlags::empty();
-    let pidfd = rustix::process::pidfd_open(raw, flags).map_err(|_| gone(pid))?;
-    if !silo_observe::is_alive(seen) {
-        return Err(gone(pid));
-    }
-    silo_sys::signal::pidfd_send(pidfd.as_fd(), signal.number())
-        .doing_with(|| format!("send {signal} to process {pid}"))
 }
 
 /// One picture as a document.

@@ -111,7 +111,7 @@ fn wanted(path: &[&str]) -> Option<What> {
         [.., "run" | "create" | "rmi" | "save" | "tag" | "history"] => Some(What::Image),
         [
             "images" | "import" | "load" | "info" | "version" | "events" | "doctor" | "completion"
-            | "man" | "lab" | "dash",
+            | "man" | "lab" | "dash" | "web",
             ..,
         ] => None,
         [_, ..] => Some(What::Container),

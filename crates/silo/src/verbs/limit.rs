@@ -118,38 +118,8 @@ fn sheet(preview: &Preview, is_change: bool) -> Sheet {
         return sheet;
     }
     sheet.line("then", limit_words(&preview.after));
-    if let Some(memory) = &preview.memory {
-        sheet.line("memory", memory_words(memory));
-        for victim in &memory.victims {
-            sheet.line(
-                "killed",
-                format!(
-                    "pid {} (host {}) {} · {}",
-                    victim.pid,
-                    victim.host_pid,
-                    victim.command,
-                    ByteSize(victim.rss_bytes)
-                ),
-            );
-        }
-    }
-    if let Some(cpu) = &preview.cpu {
-        sheet.line(
-            "cpu",
-            match cpu.used_cpus > cpu.cpus {
-                true => format!(
-                    "it uses {:.2} CPU now: it will be slowed to {}",
-                    cpu.used_cpus, cpu.cpus
-                ),
-                false => format!("it uses {:.2} CPU now: enough is left", cpu.used_cpus),
-            },
-        );
-    }
-    if let Some(pids) = &preview.pids {
-        sheet.line("processes", match pids.current > pids.limit {
-            true => format!("it has {}: none is killed, but it cannot start more until they are fewer than {}", pids.current, pids.limit),
-            false => format!("it has {}", pids.current),
-        });
+    for (label, text) in forecast(preview) {
+        sheet.line(label, text);
     }
     let taken = preview
         .memory
@@ -159,6 +129,43 @@ fn sheet(preview: &Preview, is_change: bool) -> Sheet {
         sheet.line("undo", format!("silo limit {name} --undo"));
     }
     sheet
+}
+
+/// What a running container would have taken from it, line by line: what it is about, and words.
+pub fn forecast(preview: &Preview) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    if let Some(memory) = &preview.memory {
+        lines.push(("memory", memory_words(memory)));
+        lines.extend(memory.victims.iter().map(|victim| {
+            let text = format!(
+                "pid {} (host {}) {} · {}",
+                victim.pid,
+                victim.host_pid,
+                victim.command,
+                ByteSize(victim.rss_bytes)
+            );
+            ("killed", text)
+        }));
+    }
+    if let Some(cpu) = &preview.cpu {
+        let used = format!("it uses {:.2} CPU now", cpu.used_cpus);
+        let text = match cpu.used_cpus > cpu.cpus {
+            true => format!("{used}: it will be slowed to {}", cpu.cpus),
+            false => format!("{used}: enough is left"),
+        };
+        lines.push(("cpu", text));
+    }
+    if let Some(pids) = &preview.pids {
+        let text = match pids.current > pids.limit {
+            true => format!(
+                "it has {}: none is killed, but it cannot start more until they are fewer than {}",
+                pids.current, pids.limit
+            ),
+            false => format!("it has {}", pids.current),
+        };
+        lines.push(("processes", text));
+    }
+    lines
 }
 
 fn memory_words(memory: &MemoryPreview) -> String {

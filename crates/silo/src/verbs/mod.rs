@@ -44,6 +44,7 @@ pub mod update;
 pub mod version;
 pub mod volume;
 pub mod wait;
+pub mod web;
 pub mod what_if;
 pub mod whois;
 pub mod why;

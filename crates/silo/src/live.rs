@@ -1,11 +1,12 @@
-//! What the dashboard shows, gathered once a second: the host from /proc, containers from their recordings, processes of the
-//! chosen one.
+//! What the task managers (`dash` in the terminal, `web` as a page) show, gathered once a second: the host from /proc, containers
+//! from their recordings, processes of the chosen one.
 //!
 //! Lists are read anew only when the log of events or the folder of containers has changed: with hundreds of containers that is
 //! what would cost most.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    os::fd::AsFd,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -14,7 +15,7 @@ use silo_observe::{
     CpuSample, CpuTimes, HostFacts, MemInfo, Names, Namespace, Proc, TopFacts, TopInputs, TopView,
     Want,
 };
-use silo_types::{ContainerId, ProcessId, Result};
+use silo_types::{ContainerId, Doing, Error, ProcessId, Result, Signal};
 
 /// Seconds of the line beside each container.
 pub const LINE: usize = 60;
@@ -64,7 +65,8 @@ pub struct Data<'a> {
     stamps: [Option<SystemTime>; 2],
     lines: HashMap<ContainerId, VecDeque<f64>>,
     namespaces: BTreeMap<i32, Vec<Namespace>>,
-    sample: Option<(i32, CpuSample)>,
+    /// By main process, of the containers whose processes were looked at.
+    samples: HashMap<i32, CpuSample>,
     /// Of the processes that were read last.
     pub seen: Vec<ProcessId>,
 }
@@ -81,7 +83,7 @@ impl<'a> Data<'a> {
             stamps: [None; 2],
             lines: HashMap::new(),
             namespaces: BTreeMap::new(),
-            sample: None,
+            samples: HashMap::new(),
             seen: Vec::new(),
         })
     }
@@ -128,6 +130,10 @@ impl<'a> Data<'a> {
         if old || stamps != self.stamps {
             let list = self.engine.list()?;
             self.namespaces.clear();
+            self.samples.retain(|pid, _| {
+                list.iter()
+                    .any(|c| c.state.main.is_some_and(|main| main.pid == *pid))
+            });
             self.entries = list.into_iter().map(Entry::new).collect();
             self.read_at = Some(Instant::now());
             self.stamps = stamps;
@@ -147,27 +153,41 @@ impl<'a> Data<'a> {
         Ok(())
     }
 
-    /// The processes of a container from both worlds; rates since the last call for the same one.
-    pub fn processes(&mut self, container: &Container) -> Result<TopView> {
+    /// The processes of a container from both worlds, at most so many; rates since the last call for the same one.
+    pub fn processes(&mut self, container: &Container, most: usize) -> Result<TopView> {
         let main = container.main_process()?;
         let host = HostFacts::now();
-        let pids = self.engine.processes(container)?;
+        let mut pids = self.engine.processes(container)?;
+        pids.truncate(most);
         let processes = self.proc.collect(&pids, Want::TOP);
         self.seen = processes.iter().map(silo_observe::Process::id).collect();
         let now = CpuSample::of(&processes, &host);
-        let before = self.sample.take().filter(|(pid, _)| *pid == main.pid);
+        let before = self.samples.remove(&main.pid);
         let view = TopView::build(
             TopFacts::default(),
             &TopInputs {
                 processes: &processes,
                 host: &host,
                 names: &Names::of_container(&self.proc, main.pid)?,
-                cpu: before.as_ref().map(|(_, before)| (before, &now)),
+                cpu: before.as_ref().map(|before| (before, &now)),
                 execs: &HashMap::new(),
             },
         );
-        self.sample = Some((main.pid, now));
+        self.samples.insert(main.pid, now);
         Ok(view)
+    }
+
+    /// How many processes of a container have ended and nobody waits for them; looks at no more than `most`.
+    pub fn zombies(&self, container: &Container, most: usize) -> Option<usize> {
+        let mut pids = self.engine.processes(container).ok()?;
+        pids.truncate(most);
+        let all = self.proc.collect(&pids, Want::default());
+        Some(all.iter().filter(|process| process.is_zombie()).count())
+    }
+
+    /// What a line was before anybody looked.
+    pub fn begin_line(&mut self, id: &ContainerId, line: VecDeque<f64>) {
+        self.lines.insert(id.clone(), line);
     }
 
     /// Namespaces of a running container's main process; they never change, so each is looked up once.
@@ -189,6 +209,23 @@ impl Entry {
             line: VecDeque::new(),
         }
     }
+}
+
+pub fn gone(pid: i32) -> Error {
+    Error::not_found(format!("process {pid} has ended"))
+}
+
+/// Through a pidfd, and only when the number still belongs to the process that was seen.
+pub fn send_to_process(seen: ProcessId, signal: Signal) -> Result<()> {
+    let pid = seen.pid;
+    let raw = rustix::process::Pid::from_raw(pid).ok_or_else(|| gone(pid))?;
+    let flags = rustix::process::PidfdFlags::empty();
+    let pidfd = rustix::process::pidfd_open(raw, flags).map_err(|_| gone(pid))?;
+    if !silo_observe::is_alive(seen) {
+        return Err(gone(pid));
+    }
+    silo_sys::signal::pidfd_send(pidfd.as_fd(), signal.number())
+        .doing_with(|| format!("send {signal} to process {pid}"))
 }
 
 /// `some avg10` of /proc/pressure (Documentation/accounting/psi.rst).
