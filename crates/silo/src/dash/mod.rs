@@ -13,7 +13,7 @@ mod data;
 mod draw;
 mod input;
 mod limits;
-mod screen;
+pub(crate) mod screen;
 
 use std::{
     cmp::Ordering,
