@@ -8,7 +8,7 @@ use silo_types::{Error, Result};
 use crate::{
     cli::{Context, Run},
     lab::{self, How},
-    output::{Style, align, print, print_line},
+    output::{Sheet, Style, print, print_line},
     terminal,
 };
 
@@ -73,11 +73,11 @@ impl LabVerb {
 }
 
 fn list() -> Result<i32> {
-    let mut table = "LAB\tWHAT IS LEARNT\n".to_owned();
+    let mut sheet = Sheet::new("labs");
     for (name, title) in lab::list()? {
-        table += &format!("{name}\t{title}\n");
+        sheet.line(&name, title);
     }
-    print(&align(&table))?;
+    print(&sheet.text())?;
     print_line("\n'silo lab NAME' plays one, 'silo lab new FILE' begins one of your own.")?;
     Ok(0)
 }
