@@ -80,9 +80,9 @@ fn told(out: &mut String, number: usize, step: &Told) {
                     Pane::Outside => ("$", "outside"),
                     Pane::Inside => ("#", "inside"),
                 };
-                let _ = write!(
+                let _ = writeln!(
                     out,
-                    "<pre><span class=\"w\">{place} {prompt}</span> <span class=\"c\">{}</span>\n",
+                    "<pre><span class=\"w\">{place} {prompt}</span> <span class=\"c\">{}</span>",
                     escaped(command)
                 );
                 lines(out, output);

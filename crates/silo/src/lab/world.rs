@@ -258,7 +258,7 @@ fn clear_leftovers(engine: &Engine) -> Result<()> {
             continue;
         }
         had_network &= std::fs::read_to_string(&path).is_ok_and(|text| text.starts_with("network"));
-        for error in remove_below(engine, &group) {
+        if let Some(error) = remove_below(engine, &group).pop() {
             return Err(error.context("clean up after a lab that was killed"));
         }
         engine.remove_cgroup_parent(&group)?;

@@ -90,3 +90,55 @@ fn nothing_is_beyond_the_edge() {
         wide.screen
     );
 }
+
+/// What --help and the manual pages show works as it stands.
+#[test]
+fn examples_work() {
+    let host = Host::new();
+    host.ok(&[
+        "run",
+        "-d",
+        "--name",
+        "web",
+        "-m",
+        "128m",
+        "--network",
+        "none",
+        "lab",
+        "httpd",
+        "-p",
+        "8080",
+    ]);
+    until("a record", || host.silo(&["plot", "web"]).code == 0);
+    let folder = host.folder("man");
+    host.ok(&["man", "--dir", &folder]);
+    let verbs = [
+        "top", "why", "whois", "explain", "throttle", "limit", "plot", "what-if", "stats", "dash",
+        "lab",
+    ];
+    for verb in verbs {
+        let help = host.ok(&[verb, "--help"]);
+        let (_, examples) = help.split_once("Examples:\n").expect(verb);
+        let lines = examples
+            .lines()
+            .take_while(|line| line.starts_with("  silo "));
+        let page = std::fs::read_to_string(format!("{folder}/silo-{verb}.1")).unwrap();
+        let page = page.replace("\\-", "-");
+        assert!(page.contains(".SH EXAMPLES\n  silo "), "{page}");
+        let mut count = 0;
+        for line in lines {
+            count += 1;
+            let command = line.trim().split("   ").next().unwrap();
+            assert!(
+                page.lines().any(|line| line.contains(command)),
+                "{command} is not in {page}"
+            );
+            let words: Vec<&str> = command.split(' ').skip(1).collect();
+            let of_terminal = ["dash", "lab process-isolation"].contains(&words.join(" ").as_str());
+            let ran = host.silo(&words);
+            assert_eq!(ran.code, i32::from(of_terminal), "{ran}");
+            assert!(!of_terminal || ran.err.contains("terminal"), "{ran}");
+        }
+        assert!(count > 0, "{verb}: {help}");
+    }
+}
