@@ -13,6 +13,7 @@ use silo_types::{Doing, Error, Result};
 use super::{
     WINCH,
     player::Player,
+    record::Checked,
     script::{Action, Deed, Pane as Which, Step},
     view::{self, Picture},
 };
@@ -84,6 +85,8 @@ struct Live<'p, 'a> {
     focus: Which,
     editors: [Editor; 2],
     said: String,
+    /// What held of the command before.
+    held: String,
     /// How many containers there were when each step began, by name.
     before: Vec<Vec<String>>,
 }
@@ -101,6 +104,7 @@ impl<'p, 'a> Live<'p, 'a> {
             focus: Which::Outside,
             editors: Default::default(),
             said: String::new(),
+            held: String::new(),
             before: Vec::new(),
         }
     }
@@ -116,6 +120,7 @@ impl<'p, 'a> Live<'p, 'a> {
     fn begin_step(&mut self, step: usize) -> Result<()> {
         self.step = step;
         self.action = 0;
+        self.held.clear();
         self.over = false;
         let names = self
             .player
@@ -215,6 +220,8 @@ impl<'p, 'a> Live<'p, 'a> {
             && self.player.look(action)
         {
             self.player.note(action);
+            let checks: Vec<String> = self.player.checks().iter().map(Checked::text).collect();
+            self.held = checks.join(" \u{b7} ");
             self.action += 1;
             self.begin_action()?;
             if self.over && self.hurries {
@@ -416,6 +423,7 @@ impl<'p, 'a> Live<'p, 'a> {
                 (hint, _) => hint,
             },
             said: &self.said,
+            held: if self.started { "" } else { &self.held },
             focus: self.focus,
             outside: (&self.player.outside, &self.editors[Which::Outside as usize]),
             inside: (&self.player.inside, &self.editors[Which::Inside as usize]),

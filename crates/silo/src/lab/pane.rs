@@ -62,7 +62,6 @@ impl Pane {
             self.mark = session.vt.here() + 1;
             return session.send(format!("{line}\r").as_bytes());
         }
-        self.mark = 0;
         line.clone_into(&mut self.holder);
         let script = format!("{}\n{line}", prelude(world));
         let colours = std::env::var("NO_COLOR").unwrap_or_default();
@@ -71,7 +70,11 @@ impl Pane {
             ("TERM", "xterm"),
             ("NO_COLOR", &colours),
         ];
-        self.session = Some(Session::start(&script, self.size, &variables)?);
+        let mut session = Session::start(&script, self.size, &variables)?;
+        // As it stood at the prompt; its output begins below.
+        session.vt.write(format!("$ {line}\r\n").as_bytes());
+        self.mark = session.vt.here();
+        self.session = Some(session);
         Ok(())
     }
 
@@ -116,8 +119,8 @@ impl Pane {
         let at_prompt = is_prompt(&session.vt, self.mark) && session.exit().is_none();
         let end = session.vt.here() + usize::from(!at_prompt);
         self.text = session.vt.text(self.mark, end);
-        if self.command.is_empty() && self.mark > 0 {
-            let line = session.vt.text(self.mark - 1, self.mark);
+        if self.command.is_empty() {
+            let line = session.vt.text(self.mark.saturating_sub(1), self.mark);
             let typed = line.split_once(['#', '$']).map_or("", |(_, typed)| typed);
             typed.trim().clone_into(&mut self.command);
         }

@@ -38,6 +38,8 @@ pub struct Picture<'a> {
     pub checks: Vec<Checked>,
     pub hint: Option<String>,
     pub said: &'a str,
+    /// What held of the command before; empty: it is being checked, or there was none.
+    pub held: &'a str,
     pub focus: Which,
     pub outside: (&'a Pane, &'a Editor),
     pub inside: (&'a Pane, &'a Editor),
@@ -147,6 +149,19 @@ fn heading(buffer: &mut Buffer, area: Rect, picture: &Picture<'_>) {
 /// What must be seen: the command, its checks, a hint.
 fn tail(picture: &Picture<'_>, width: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
+    if !picture.held.is_empty() {
+        for (at, line) in wrap(picture.held, width.saturating_sub(2))
+            .into_iter()
+            .take(2)
+            .enumerate()
+        {
+            let mark = if at == 0 { "\u{2713} " } else { "  " };
+            lines.push(Line::from(vec![
+                Span::styled(mark, GOOD),
+                Span::styled(line, GOOD),
+            ]));
+        }
+    }
     match &picture.task {
         Some((pane, what, is_line)) => {
             let verb = if *is_line { "type" } else { "press" };

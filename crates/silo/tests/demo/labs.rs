@@ -134,7 +134,7 @@ fn mistakes_and_failures_are_told() {
     host.fails(&["lab", "check", "/nosuch.lab"], 1, "/nosuch.lab");
     let false_one = host.file(
         "false.lab",
-        "lab false\ntitle Wrong\ncontainer box\nstep one\n  outside silo run -d --name {box} --network none lab sleep 600\n    within 1s\n    check exit 3 -- it fails\n",
+        "lab false\ntitle Wrong\ncontainer box\nstep one\n  outside silo run -d --name {box} --network none lab sleep 600\n    within 10s\n    check exit 3 -- it fails\n",
     );
     let page = host.files.join("false.html").display().to_string();
     let ran = host.silo(&["lab", "--auto", &false_one, "--html", &page]);
