@@ -37,6 +37,9 @@ const EVERY: Duration = Duration::from_millis(100);
 /// A hint comes by itself when a check has not held for so long.
 const PATIENCE: Duration = Duration::from_secs(12);
 
+/// Said when a command would be typed into another one.
+const STILL_RUNS: &str = "something still runs in that pane: wait for it, or stop it with Ctrl-C";
+
 /// No mouse: what is selected with it should be copied as usual.
 const NO_MOUSE: &[u8] = b"\x1b[?1006l\x1b[?1000l";
 
@@ -178,8 +181,7 @@ impl<'p, 'a> Live<'p, 'a> {
             return Ok(());
         };
         if !self.player.pane(Player::place(action)).is_done() {
-            self.said =
-                "something still runs in that pane: wait for it, or stop it with Ctrl-C".to_owned();
+            STILL_RUNS.clone_into(&mut self.said);
             let pressed = matches!(action.deed, Deed::Press(..));
             if !pressed {
                 return Ok(());
@@ -215,6 +217,9 @@ impl<'p, 'a> Live<'p, 'a> {
         }
         if let Some(end) = self.keys()? {
             return Ok(Some(end));
+        }
+        if self.said == STILL_RUNS && self.player.pane(self.focus).is_done() {
+            self.said.clear();
         }
         if let (true, Some(action)) = (self.started, self.action())
             && self.player.look(action)
