@@ -125,6 +125,7 @@ pub fn play(engine: &Engine, script: &Script, how: How, hand_out: Option<&Path>)
     if let Err(error) = &played {
         player.record.broken = error.to_string();
     }
+    player.leave_panes();
     let removed = player.world.clean_up();
     if let Some(path) = hand_out {
         std::fs::write(path, html::page(&player.record))

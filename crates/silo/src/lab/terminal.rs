@@ -121,6 +121,11 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        // All that the shell has started and not put elsewhere; a process that was waited for has given its number away.
+        if self.exit.is_none() {
+            let group = rustix::process::Pid::from_child(&self.child);
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

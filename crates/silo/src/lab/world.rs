@@ -3,7 +3,13 @@
 //! Everything runs below one control group, so whatever the learner starts is held by it and found by it. A locked note in
 //! the run folder says that the lab lives; a note without its lock is of a lab that was killed, and the next one cleans up.
 
-use std::{cell::RefCell, collections::HashMap, fs::File, path::PathBuf};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    fs::File,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use rustix::fs::{FlockOperation, flock};
 use silo_engine::{CgroupParent, Container, Engine};
@@ -21,6 +27,9 @@ const SHARES: u64 = 512;
 
 /// Processes of all containers together.
 const PROCESSES: i64 = 4000;
+
+/// How long the end of all commands is waited for.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// The variable that puts containers below the lab's group, as --cgroup-parent does.
 pub const PARENT: &str = "SILO_CGROUP_PARENT";
@@ -286,14 +295,48 @@ fn is_below(container: &Container, group: &str) -> bool {
     container.config.resources.cgroup_parent.trim_matches('/') == group
 }
 
+/// Removes all containers below a group, also those that are just being made: until no command of the lab lives any more.
 fn remove_below(engine: &Engine, group: &str) -> Vec<Error> {
-    let all = match engine.list() {
-        Ok(all) => all,
-        Err(error) => return vec![error],
+    let until = Instant::now() + LONGEST;
+    loop {
+        let all = match engine.list() {
+            Ok(all) => all,
+            Err(error) => return vec![error],
+        };
+        let ours = all.iter().filter(|container| is_below(container, group));
+        let errors: Vec<Error> = ours
+            .filter_map(|container| engine.remove(container, true, true).err())
+            .collect();
+        // The list is older than this look: who has ended by now has left its container in the next one.
+        let living = has_commands(group);
+        if (errors.is_empty() && !living && !all.iter().any(|c| is_below(c, group)))
+            || Instant::now() > until
+        {
+            return errors;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Whether a command or a monitor of the lab lives: each has the lab's group in its environment.
+fn has_commands(group: &str) -> bool {
+    let mark = format!("{PARENT}={group}");
+    let marked = |path: PathBuf| {
+        let environment = std::fs::read(path.join("environ")).unwrap_or_default();
+        environment
+            .split(|byte| *byte == 0)
+            .any(|variable| variable == mark.as_bytes())
     };
-    let ours = all.iter().filter(|container| is_below(container, group));
-    ours.filter_map(|container| engine.remove(container, true, true).err())
-        .collect()
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter(|entry| {
+            entry
+                .file_name()
+                .as_encoded_bytes()
+                .first()
+                .is_some_and(u8::is_ascii_digit)
+        })
+        .any(|entry| marked(entry.path()))
 }
 
 /// What was not there before goes, too: the network and the group above the containers.

@@ -190,6 +190,25 @@ fn nothing_is_left_after_a_signal_or_a_kill() {
     }
 }
 
+/// A command that is just making a container when the lab ends must not leave it.
+#[test]
+fn nothing_is_left_of_what_was_being_made() {
+    let host = Host::new();
+    let text = "lab hurry\ntitle Hurry\nstep one\n outside for n in 1 2 3 4 5 6 7 8; do silo run -d --network none lab sleep 600; done\n  within 0.05s\n  check exit 3\n";
+    let file = host.file("hurry.lab", text);
+    for time in ["0.05s", "0.2s", "0.4s"] {
+        std::fs::write(&file, text.replace("0.05s", time)).unwrap();
+        let mut lab = host.command(&["lab", "--auto", &file]);
+        let mut lab = lab
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        assert_eq!(lab.wait().unwrap().code(), Some(1));
+        nothing_is_left(&host, lab.id() as i32);
+    }
+}
+
 /// Everything that the learner starts is held by the lab's group.
 #[test]
 fn the_parent_group_can_be_set_for_all_commands() {
