@@ -66,7 +66,7 @@ pub use stats::{Sample, Sampler};
 pub use throttle::Throttling;
 pub use volumes::Volume;
 pub use whois::{Opener, Owner, PathOwner, PathPlace, PlaceKind, PortOwner, ProcessOwner, Role};
-pub use why::{Before, Cause, Grade, OomVictim, Removed, Verdict, Why};
+pub use why::{Before, Cause, Grade, History, OomVictim, Removed, Shape, Verdict, Why};
 
 /// The engine: paths and stores, nothing that runs.
 pub struct Engine {

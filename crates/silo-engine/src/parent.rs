@@ -19,6 +19,15 @@ impl Engine {
         Cgroup::create(&layout, &path, &linux, Existing::Refuse).map(CgroupParent)
     }
 
+    /// Removes a group that [`Engine::make_cgroup_parent`] made and whose maker was killed; nothing when it is not there.
+    pub fn remove_cgroup_parent(&self, name: &str) -> Result<()> {
+        let path = CgroupPath::new(&format!("/{}", name.trim_matches('/')))?;
+        match Cgroup::at(&Layout::detect()?, &path).destroy().pop() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
     /// Removes the group above all of this engine's containers, if there is none; the next container makes it anew.
     pub fn remove_empty_group(&self) -> Result<()> {
         let path = CgroupPath::new(&format!("/{}", self.cgroup_parent()))?;

@@ -3,6 +3,7 @@
 //! Called by `why`. The monitor notes facts when they happen (`monitor/cause.rs`); [`verdict`] is pure and graded: what the
 //! kernel or the monitor itself has seen is certain, what fits but was seen by nobody is likely.
 
+mod history;
 mod removed;
 mod verdict;
 
@@ -14,6 +15,7 @@ use silo_types::{
 
 use crate::{Engine, container::Container, time_text};
 
+pub use history::{History, Shape};
 pub use removed::Removed;
 pub use verdict::{Cause, Grade, Verdict};
 use verdict::{Facts, Run};
@@ -37,6 +39,8 @@ pub struct Why {
     pub verdict: Verdict,
     /// Processes of this run that the kernel killed for want of memory, the oldest first.
     pub victims: Vec<OomVictim>,
+    /// How memory grew before the last of them; none: there was none, or too little was recorded.
+    pub history: Option<History>,
     /// How the run before this one ended; none: there was none.
     pub before: Option<Before>,
 }
@@ -112,8 +116,18 @@ impl Engine {
             restarts: state.restart_count,
             verdict: verdict::judge(&facts),
             victims: victims_of(state),
+            history: self.history_of(container),
             before,
         })
+    }
+
+    /// How memory grew before the last kill of this run.
+    fn history_of(&self, container: &Container) -> Option<History> {
+        let state = &container.state;
+        let of_run = |victim: &&Victim| !state.last.failed && victim.time >= state.started;
+        let victim = state.victims.iter().rev().find(of_run)?;
+        let moments = self.recording(container.id().as_str()).ok()?.series.moments;
+        history::history(&moments, victim.time / 1_000_000, victim.kills)
     }
 
     /// Programs of the container whose names are like the one that was not found.

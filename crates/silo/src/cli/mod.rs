@@ -9,6 +9,7 @@
 
 mod context;
 mod error;
+mod examples;
 mod global;
 mod help;
 mod table;

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 use silo_types::Result;
 
-use super::{Context, error::Failure, help};
+use super::{Context, error::Failure, examples, help};
 
 /// Where a verb belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +112,10 @@ impl Verb {
 
     /// For help, man pages and completion. `name` is the full one: `silo container run`.
     pub fn documented(&self, name: &str) -> Command {
-        let command = (self.arguments)(self.bare(name)).about(self.about);
+        let mut command = (self.arguments)(self.bare(name)).about(self.about);
+        if let Some(text) = examples::of(self.names[0]) {
+            command = command.after_help(text);
+        }
         // Docker's `run` has -h for the host name.
         let short = command
             .get_arguments()

@@ -12,7 +12,7 @@ mod below;
 mod draw;
 mod input;
 mod limits;
-mod screen;
+pub(crate) mod screen;
 
 use std::{
     cmp::Ordering,

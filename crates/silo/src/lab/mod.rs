@@ -1,177 +1,147 @@
-//! `silo lab process-isolation`: the lesson that a container is just processes of the host, played step by step for real.
+//! `silo lab`: lessons about containers, played with real ones, each step checked.
 //!
-//! Each step is a command as one would type it, run by this very program, its output as it appears, and a check of what must be
-//! true. A check that fails ends the lab with its reason and a code other than zero. The containers that eat memory run below a
-//! control group with a ceiling, so that the machine stays safe; everything that the lab made is removed at its end.
+//! ```text
+//! file ─ parse, facts, words ─▶ script ─┐
+//!                                       ├─▶ player ─▶ auto (lines) or live (two panes)
+//! world: the lab's share of the machine ┘     │
+//!                                             └─▶ record ─▶ html (hand-out)
+//! ```
+//! A lab is a file; the built-in ones are files inside the program. Each command is typed on a real terminal (`pane`,
+//! `terminal`, `vt`). All of it runs below a control group with a ceiling, and whatever it made is gone at its end.
 
-mod steps;
+mod auto;
+mod check;
+mod facts;
+mod html;
+mod live;
+mod pane;
+mod parse;
+mod player;
+mod record;
+mod script;
 mod terminal;
+mod view;
+mod vt;
+mod words;
+mod world;
 
-use std::{
-    io::Write,
-    process::{Command, Output},
-    time::Duration,
-};
+use std::path::Path;
 
 use silo_engine::Engine;
+use silo_sys::signal::SignalFd;
 use silo_types::{Doing, Error, Result};
 
+use self::{player::Player, script::Script};
+use crate::output::print_line;
+
 pub use terminal::{ON_TERMINAL, on_terminal};
+pub use world::PARENT;
 
-/// The lesson as it is being played.
-pub struct Lab<'a> {
-    engine: &'a Engine,
-    /// `--root` and `--run`, repeated for every command.
-    globals: Vec<String>,
-    /// Told apart from other containers: pinger and the like.
-    prefix: String,
-    /// Wait for Enter before each step.
-    interactive: bool,
-    step: usize,
+/// HUP, INT, QUIT, TERM end it; WINCH is another size.
+const SIGNALS: [i32; 5] = [1, 2, 3, 15, WINCH];
+const WINCH: i32 = 28;
+
+/// A terminal for what is played unattended.
+const SIZE: (u16, u16) = (40, 100);
+
+/// The labs inside the program.
+const BUILT_IN: [(&str, &str); 4] = [
+    (
+        "process-isolation",
+        include_str!("labs/process-isolation.lab"),
+    ),
+    ("namespaces", include_str!("labs/namespaces.lab")),
+    ("limits", include_str!("labs/limits.lab")),
+    ("capabilities", include_str!("labs/capabilities.lab")),
+];
+
+/// What `lab new` writes.
+const TEMPLATE: &str = include_str!("labs/template.lab");
+
+/// How a lab is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    Auto,
+    /// On the user's terminal.
+    Live {
+        coloured: bool,
+    },
 }
 
-impl<'a> Lab<'a> {
-    pub fn new(engine: &'a Engine, auto: bool) -> Lab<'a> {
-        let paths = engine.paths();
-        Lab {
-            engine,
-            globals: vec![
-                "--root".to_owned(),
-                paths.root.display().to_string(),
-                "--run".to_owned(),
-                paths.run.display().to_string(),
-            ],
-            prefix: String::new(),
-            interactive: !auto,
-            step: 0,
-        }
-    }
+/// Name and title of each built-in lab.
+pub fn list() -> Result<Vec<(String, String)>> {
+    let all = BUILT_IN.iter().map(|(name, text)| {
+        let script = parse::parse(name, text)?;
+        Ok((script.name, script.title))
+    });
+    all.collect()
+}
 
-    /// Plays the whole lesson; what it made is removed, whatever happened.
-    pub fn play(&mut self) -> Result<()> {
-        self.choose_names()?;
-        let bridge = self.engine.bridge()?;
-        let had_network = bridge.find()?.is_some();
-        println!(
-            "Process isolation: a container is just processes of the host, seen through namespaces and held by limits."
-        );
-        let played = steps::all(self);
-        let removed = self.clean_up();
-        played?;
-        removed?;
-        // What was not there before goes, too: the network and the group above the containers.
-        if !had_network && self.engine.list()?.is_empty() {
-            bridge.remove_all()?;
-            self.engine.doctor(true)?;
-            self.engine.remove_empty_group()?;
-        }
-        println!("\nAll checks passed. Nothing of the lab is left on this machine.");
-        Ok(())
+/// A built-in lab, or a file: what has a slash or ends in `.lab` is one.
+pub fn read(name: &str) -> Result<Script> {
+    if let Some((name, text)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
+        return parse::parse(name, text);
     }
-
-    /// `pinger`, unless somebody has one already.
-    fn choose_names(&mut self) -> Result<()> {
-        let taken = |prefix: &str| {
-            steps::NAMES
-                .iter()
-                .any(|name| self.engine.find(&format!("{prefix}{name}")).is_ok())
-        };
-        if taken("") {
-            self.prefix = format!("lab{}-", std::process::id());
-        }
-        Ok(())
+    if name.contains('/') || name.ends_with(".lab") || Path::new(name).is_file() {
+        let text = std::fs::read_to_string(name).doing_with(|| format!("read {name}"))?;
+        return parse::parse(name, &text);
     }
+    let names: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+    Err(Error::not_found(format!(
+        "no such lab: {name:.80}: there are {}, and files such as ./my.lab",
+        names.join(", ")
+    )))
+}
 
-    fn name(&self, name: &str) -> String {
-        format!("{}{name}", self.prefix)
+/// What is in a file, in a line.
+pub fn describe(script: &Script) -> String {
+    let actions = script.steps.iter().flat_map(|step| &step.actions);
+    let checks: usize = actions.clone().map(|action| action.checks.len()).sum();
+    format!(
+        "{}: {} steps, {} commands, {checks} checks",
+        script.name,
+        script.steps.len(),
+        actions.count()
+    )
+}
+
+/// Writes the template; an existing file is left alone.
+pub fn write_template(path: &Path) -> Result<()> {
+    use std::io::Write;
+    let mut file =
+        std::fs::File::create_new(path).doing_with(|| format!("make {}", path.display()))?;
+    file.write_all(TEMPLATE.as_bytes())
+        .doing_with(|| format!("write {}", path.display()))
+}
+
+/// Plays a lab; what it made is removed, whatever happened. The exit code.
+pub fn play(engine: &Engine, script: &Script, how: How, hand_out: Option<&Path>) -> Result<i32> {
+    let signals = SignalFd::new(&SIGNALS).doing("listen for signals")?;
+    let mut player = Player::new(engine, script, SIZE)?;
+    let played = match how {
+        How::Auto => auto::play(&mut player, &signals).map(|()| live::End::Finished),
+        How::Live { coloured } => live::play(&mut player, &signals, coloured),
+    };
+    if let Err(error) = &played {
+        player.record.broken = error.to_string();
     }
-
-    fn title(&mut self, title: &str) -> Result<()> {
-        self.step += 1;
-        println!("\n\u{2501}\u{2501} {} \u{2501}\u{2501} {title}", self.step);
-        if self.interactive {
-            print!("   press Enter ");
-            std::io::stdout().flush().doing("write to the terminal")?;
-            let mut line = String::new();
-            std::io::stdin()
-                .read_line(&mut line)
-                .doing("read from the terminal")?;
-        }
-        Ok(())
+    player.leave_panes();
+    let removed = player.world.clean_up();
+    if let Some(path) = hand_out {
+        std::fs::write(path, html::page(&player.record))
+            .doing_with(|| format!("write {}", path.display()))?;
     }
-
-    /// Shows a command as it is typed, runs it, shows its output.
-    fn run(&self, words: &[&str]) -> Result<String> {
-        println!("   $ silo {}", words.join(" "));
-        let output = self.quiet(words)?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        for line in text.lines().chain(said.lines()) {
-            println!("   {line}");
-        }
-        match output.status.success() {
-            true => Ok(text),
-            false => Err(Error::internal(format!(
-                "'silo {}' ended with {}: {}",
-                words.join(" "),
-                output.status,
-                said.trim()
-            ))),
-        }
+    let end = played?;
+    removed?;
+    if end == live::End::Finished {
+        print_line("\nAll checks passed.")?;
     }
-
-    /// The same without showing anything.
-    fn quiet(&self, words: &[&str]) -> Result<Output> {
-        Command::new(std::env::current_exe().doing("find the own program")?)
-            .args(&self.globals)
-            .args(words)
-            .output()
-            .doing("run silo")
-    }
-
-    /// A command on a terminal of its own, shown as it goes.
-    fn on_terminal(&self, words: &[&str]) -> Result<terminal::Session> {
-        println!("   $ silo {}", words.join(" "));
-        let all: Vec<&str> = self
-            .globals
-            .iter()
-            .map(String::as_str)
-            .chain(words.iter().copied())
-            .collect();
-        terminal::Session::start(&all, true)
-    }
-
-    /// What must be true, or the lab ends.
-    fn check(&self, what: &str, holds: bool) -> Result<()> {
-        if holds {
-            println!("   \u{2713} {what}");
-            return Ok(());
-        }
-        println!("   \u{2717} {what}");
-        Err(Error::internal(format!(
-            "step {}: not true: {what}",
-            self.step
-        )))
-    }
-
-    /// Waits until something becomes true.
-    fn until(&self, most: Duration, mut holds: impl FnMut() -> bool) -> bool {
-        let until = std::time::Instant::now() + most;
-        while std::time::Instant::now() < until {
-            if holds() {
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        holds()
-    }
-
-    fn clean_up(&self) -> Result<()> {
-        for name in steps::NAMES {
-            if let Ok(container) = self.engine.find(&self.name(name)) {
-                self.engine.remove(&container, true, true)?;
-            }
-        }
-        Ok(())
+    print_line("Nothing of the lab is left on this machine.")?;
+    match end {
+        live::End::Signal(number) => Ok(128 + number),
+        _ => Ok(0),
     }
 }
+
+#[cfg(test)]
+mod tests;

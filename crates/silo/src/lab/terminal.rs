@@ -1,185 +1,146 @@
-//! A terminal for a program under test or on show: a pty whose master is read and typed into, with what appeared kept.
+//! A terminal for a program of a lab: a pty whose master is read and typed into, and what appeared on it.
 
 use std::{
     fs::File,
     io::{Read, Write},
-    os::fd::{AsFd, OwnedFd},
-    process::{Child, Command, ExitStatus},
-    time::{Duration, Instant},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::unix::process::ExitStatusExt,
+    process::{Child, Command},
 };
 
 use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
+    fs::{OFlags, fcntl_getfl, fcntl_setfl},
     pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt},
     termios::{Winsize, tcsetwinsize},
 };
 use silo_types::{Doing, Error, Result};
 
+use super::vt::Vt;
+
 /// The hidden verb that makes its standard input the controlling terminal and executes the rest of its words.
 pub const ON_TERMINAL: &str = "__on-terminal";
+
+/// What runs the learner's commands on the host: their own shell, not a helper of Silo's.
+const SHELL: &str = "/bin/sh";
+
+/// Read at once.
+const CHUNK: usize = 16 * 1024;
 
 /// A program on a terminal of its own.
 pub struct Session {
     child: Child,
     master: File,
-    /// Everything that appeared, escape sequences included.
-    pub screen: String,
-    /// Where the next search begins.
-    seen: usize,
-    /// Also write what appears to standard output.
-    pub echo: bool,
-    plain: Plain,
+    pub vt: Vt,
+    exit: Option<i32>,
 }
 
 impl Session {
-    /// Starts this program with `words` on a terminal of 80 by 24.
-    pub fn start(words: &[&str], echo: bool) -> Result<Session> {
+    /// Starts a shell with `script` on a terminal of `size`; `variables` are added to its environment.
+    pub fn start(script: &str, size: (u16, u16), variables: &[(&str, &str)]) -> Result<Session> {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
             .doing("open a terminal")?;
         grantpt(&master).doing("grant the terminal")?;
         unlockpt(&master).doing("unlock the terminal")?;
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let slave = ioctl_tiocgptpeer(&master, flags).doing("open the terminal's other end")?;
-        let size = Winsize {
-            ws_row: 24,
-            ws_col: 80,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        tcsetwinsize(&master, size).doing("set the terminal's size")?;
+        tcsetwinsize(&master, winsize(size)).doing("set the terminal's size")?;
         let copy = |fd: &OwnedFd| fd.try_clone().doing("copy the terminal");
         let program = std::env::current_exe().doing("find the own program")?;
         let child = Command::new(program)
             .arg(ON_TERMINAL)
-            .args(words)
+            .args([SHELL, "-c", script])
+            .envs(variables.iter().copied())
             .stdin(copy(&slave)?)
             .stdout(copy(&slave)?)
             .stderr(slave)
             .spawn()
             .doing("start a program on the terminal")?;
+        let flags = fcntl_getfl(&master).doing("look at the terminal")?;
+        fcntl_setfl(&master, flags | OFlags::NONBLOCK).doing("make the terminal non-blocking")?;
         Ok(Session {
             child,
             master: File::from(master),
-            screen: String::new(),
-            seen: 0,
-            echo,
-            plain: Plain::default(),
+            vt: Vt::new(size),
+            exit: None,
         })
     }
 
-    /// Types.
-    pub fn send(&mut self, text: &str) -> Result<()> {
-        self.master
-            .write_all(text.as_bytes())
-            .doing("type on the terminal")
-    }
-
-    /// Waits until `text` appears after what was found before.
-    pub fn expect(&mut self, text: &str, most: Duration) -> Result<()> {
-        let until = Instant::now() + most;
-        loop {
-            if let Some(at) = self.screen[self.seen..].find(text) {
-                self.seen += at + text.len();
-                return Ok(());
+    /// Types. What the program does not take at once is lost, as on a terminal whose program hangs.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        match self.master.write(bytes) {
+            Ok(_) => Ok(()),
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock || e.raw_os_error() == Some(5) => {
+                Ok(())
             }
-            if !self.read(until)? {
-                let shown: String = self.screen[self.seen..].chars().rev().take(400).collect();
-                let shown: String = shown.chars().rev().collect();
-                return Err(Error::internal(format!(
-                    "{text:?} did not appear on the terminal; the last of it: {shown:?}"
-                )));
-            }
+            Err(e) => Err(Error::system("type on the terminal", e)),
         }
     }
 
-    /// Takes in what appears for so long.
-    pub fn watch(&mut self, time: Duration) -> Result<()> {
-        let until = Instant::now() + time;
-        while Instant::now() < until && self.read(until)? {}
-        Ok(())
+    pub fn resize(&mut self, size: (u16, u16)) {
+        self.vt.resize(size);
+        // The program may have gone.
+        let _ = tcsetwinsize(&self.master, winsize(size));
     }
 
-    /// Reads once; false when the time is over or the program has gone.
-    fn read(&mut self, until: Instant) -> Result<bool> {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(false);
+    /// Takes in what is there, without waiting; true when something came.
+    pub fn pump(&mut self) -> Result<bool> {
+        let mut came = false;
+        let mut buffer = [0u8; CHUNK];
+        // The end is looked for first: what was written before it is then read whole.
+        if self.exit.is_none()
+            && let Some(status) = self.child.try_wait().doing("wait for the program")?
+        {
+            self.exit = Some(
+                status
+                    .code()
+                    .unwrap_or_else(|| 128 + status.signal().unwrap_or(0)),
+            );
+            came = true;
         }
-        let timeout = Timespec {
-            tv_sec: left.as_secs() as i64,
-            tv_nsec: i64::from(left.subsec_nanos()),
-        };
-        let mut fds = [PollFd::from_borrowed_fd(self.master.as_fd(), PollFlags::IN)];
-        if poll(&mut fds, Some(&timeout)).doing("wait for the terminal")? == 0 {
-            return Ok(false);
-        }
-        let mut buffer = [0u8; 4096];
         // EIO: the last one on the other side has gone.
-        let got = self.master.read(&mut buffer).unwrap_or(0);
-        let text = String::from_utf8_lossy(&buffer[..got]).into_owned();
-        if self.echo {
-            let _ = std::io::stdout().write_all(self.plain.show(&text).as_bytes());
-            let _ = std::io::stdout().flush();
+        while let Ok(got @ 1..) = self.master.read(&mut buffer) {
+            self.vt.write(&buffer[..got]);
+            came = true;
+            if got < CHUNK && self.exit.is_none() {
+                break;
+            }
         }
-        self.screen.push_str(&text);
-        Ok(got > 0)
+        Ok(came)
     }
 
-    /// Waits for the program's end.
-    pub fn wait(&mut self, most: Duration) -> Result<ExitStatus> {
-        let until = Instant::now() + most;
-        loop {
-            if let Some(status) = self.child.try_wait().doing("wait for the program")? {
-                // What it wrote last.
-                while self.read(Instant::now() + Duration::from_millis(20))? {}
-                return Ok(status);
-            }
-            if Instant::now() > until {
-                return Err(Error::internal("the program on the terminal does not end"));
-            }
-            if !self.read(Instant::now() + Duration::from_millis(50))? {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        }
+    /// How it ended; none while it runs.
+    pub fn exit(&self) -> Option<i32> {
+        self.exit
+    }
+
+    /// For poll(2).
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.master.as_fd()
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
+        // All that the shell has started and not put elsewhere; a process that was waited for has given its number away.
+        if self.exit.is_none() {
+            let group = rustix::process::Pid::from_child(&self.child);
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Leaves out what only a terminal understands where standard output is none: a log must be readable.
-#[derive(Default)]
-struct Plain {
-    /// Inside an escape sequence.
-    escaped: bool,
-}
-
-impl Plain {
-    fn show(&mut self, text: &str) -> String {
-        use std::io::IsTerminal;
-        if std::io::stdout().is_terminal() {
-            return text.to_owned();
-        }
-        let mut shown = String::with_capacity(text.len());
-        for letter in text.chars() {
-            match letter {
-                '\u{1b}' => self.escaped = true,
-                // A sequence begins with `[` and ends with a letter.
-                letter if self.escaped => self.escaped = !letter.is_ascii_alphabetic(),
-                // Progress is written over and over on one line.
-                '\r' => shown.push('\n'),
-                letter => shown.push(letter),
-            }
-        }
-        shown.replace("\n\n", "\n")
+fn winsize((rows, columns): (u16, u16)) -> Winsize {
+    Winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
     }
 }
 
-/// The hidden verb: a session of its own with standard input as its terminal, then this program with `words`.
+/// The hidden verb: a session of its own with standard input as its terminal, then `words`: an absolute path, or this program's.
 pub fn on_terminal(words: &[std::ffi::OsString]) -> Error {
     use std::os::unix::process::CommandExt;
     let ready = rustix::process::setsid()
@@ -190,10 +151,16 @@ pub fn on_terminal(words: &[std::ffi::OsString]) -> Error {
     if let Err(error) = ready {
         return error;
     }
-    match std::env::current_exe() {
-        Ok(program) => Error::system(
-            "execute the own program",
-            Command::new(program).args(words).exec(),
+    // Who started it may hold signals back for itself.
+    silo_sys::signal::unblock_all();
+    let program = match words.first() {
+        Some(word) if word.as_encoded_bytes().starts_with(b"/") => Ok((word.into(), &words[1..])),
+        _ => std::env::current_exe().map(|own| (own, words)),
+    };
+    match program {
+        Ok((program, words)) => Error::system(
+            format!("execute {}", program.display()),
+            Command::new(&program).args(words).exec(),
         ),
         Err(error) => Error::system("find the own program", error),
     }

@@ -12,7 +12,7 @@ mod time;
 pub use document::{json_line, wants_json};
 pub use format::{Listing, Row, document};
 pub use human::{duration, ellipsis, quoted, short_span, signal_of, size};
-pub use sheet::Sheet;
+pub use sheet::{Sheet, wrap};
 pub use stdout::{print, print_line};
 pub use style::Style;
 pub use table::{align, align_cells, align_to};

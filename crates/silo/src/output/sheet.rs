@@ -44,7 +44,9 @@ impl Sheet {
         let indent = widest.max().unwrap_or(0) + 2;
         let mut out = String::new();
         if !self.title.is_empty() {
-            out += &format!("{}\n", style.bold(&self.title));
+            for piece in wrap(&self.title, width.max(NARROWEST)) {
+                out += &format!("{}\n", style.bold(&piece));
+            }
         }
         for (label, text) in &self.lines {
             let room = width.max(NARROWEST).saturating_sub(indent);

@@ -22,6 +22,7 @@ pub struct Create {
 impl Run for Create {
     fn run(self, context: &Context) -> Result<i32> {
         let mut config = flags::config(&self.create, false)?;
+        super::place(&mut config)?;
         // Who will attach is not known yet: input stays open for whoever does.
         config.stdio.stdin_once = self.create.process.interactive;
         let mut id_file = IdFile::new(&self.create.general.cidfile)?;

@@ -33,7 +33,7 @@ impl Run for Doctor {
         let left = report.orphans.iter().any(|found| !found.fixed);
         if self.format == "json" {
             let list = |findings: &[Finding]| findings.iter().map(as_json).collect::<Vec<_>>();
-            let document = json!({"Host": list(&report.host), "Orphans": list(&report.orphans)});
+            let document = json!({"host": list(&report.host), "orphans": list(&report.orphans)});
             print(&format!("{document}\n"))?;
             return Ok(i32::from(left));
         }
@@ -71,5 +71,5 @@ fn line(style: Style, found: &Finding) -> String {
 }
 
 fn as_json(found: &Finding) -> serde_json::Value {
-    json!({"Area": found.area, "Text": found.text, "Trouble": found.trouble, "Fixed": found.fixed})
+    json!({"area": found.area, "text": found.text, "trouble": found.trouble, "fixed": found.fixed})
 }

@@ -40,7 +40,9 @@ fn page(command: &clap::Command) -> Result<Vec<u8>> {
         .manual("Silo")
         .render(&mut text)
         .doing("write a manual page")?;
-    Ok(text)
+    // What stands behind the options are examples (man-pages(7) has a section for them), a line each by their blanks.
+    let text = String::from_utf8_lossy(&text).replace(".SH EXTRA\nExamples:\n", ".SH EXAMPLES\n");
+    Ok(text.into_bytes())
 }
 
 fn write(command: &clap::Command, folder: &Path) -> Result<()> {

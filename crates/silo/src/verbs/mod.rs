@@ -52,7 +52,7 @@ pub mod why;
 use std::io::Write;
 
 use silo_engine::{Container, Engine};
-use silo_types::Result;
+use silo_types::{ContainerConfig, Result};
 
 use crate::output::print_line;
 
@@ -83,6 +83,18 @@ fn each_container(
 /// One of several failures: the command goes on.
 fn complain(error: &silo_types::Error) {
     eprintln!("silo: {error}");
+}
+
+/// Where containers lie whose command line does not say: the group that SILO_CGROUP_PARENT names, as --cgroup-parent does.
+fn place(config: &mut ContainerConfig) -> Result<()> {
+    let parent = &mut config.resources.cgroup_parent;
+    if parent.is_empty()
+        && let Some(named) = std::env::var_os(crate::lab::PARENT)
+    {
+        *parent = named.to_string_lossy().into_owned();
+        return silo_types::parse::check(config).map_err(|error| error.context(crate::lab::PARENT));
+    }
+    Ok(())
 }
 
 fn warn(warnings: &[String]) {

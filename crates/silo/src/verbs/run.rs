@@ -33,7 +33,8 @@ pub struct RunVerb {
 
 impl Run for RunVerb {
     fn run(self, context: &Context) -> Result<i32> {
-        let config = flags::config(&self.create, self.detach)?;
+        let mut config = flags::config(&self.create, self.detach)?;
+        super::place(&mut config)?;
         let how = self.attachment(&config)?;
         let mut id_file = IdFile::new(&self.create.general.cidfile)?;
         let engine = context.engine()?;

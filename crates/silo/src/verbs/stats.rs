@@ -12,7 +12,7 @@ use silo_types::{ByteSize, Result};
 use crate::{
     cli::{Context, Run},
     output::{Listing, Row, print, size},
-    terminal::stdout_is_terminal,
+    terminal::{self, stdout_is_terminal},
 };
 
 const HEADERS: &[(&str, &str)] = &[
@@ -38,12 +38,14 @@ const STATS: Listing = Listing {
     headers: HEADERS,
 };
 
-/// What Silo knows beside: for templates, and on a terminal.
-const WATCHING: Listing = Listing {
-    table: "{{.Name}}\t{{.CPUPerc}}\t{{.CPULimitPerc}}\t{{.Throttled}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.MemPeak}}\t{{.MemCache}}\t{{.Pressure}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}",
-    quiet: "{{.ID}}",
-    headers: HEADERS,
-};
+/// On a terminal, with what Silo knows beside; the first that fits its width is taken.
+const WATCHING: [&str; 5] = [
+    "{{.Name}}\t{{.CPUPerc}}\t{{.CPULimitPerc}}\t{{.Throttled}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.MemPeak}}\t{{.MemCache}}\t{{.Pressure}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}",
+    "{{.Name}}\t{{.CPUPerc}}\t{{.CPULimitPerc}}\t{{.Throttled}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.MemPeak}}\t{{.Pressure}}\t{{.PIDs}}",
+    "{{.Name}}\t{{.CPUPerc}}\t{{.Throttled}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.Pressure}}\t{{.PIDs}}",
+    "{{.Name}}\t{{.CPUPerc}}\t{{.Throttled}}\t{{.MemUsage}}\t{{.PIDs}}",
+    "{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}",
+];
 
 /// Between two pictures of a live view.
 const LIVE: Duration = Duration::from_secs(1);
@@ -89,11 +91,10 @@ impl Run for StatsVerb {
                 .iter()
                 .map(|container| row(&engine, container, memory, !self.no_trunc, listing))
                 .collect();
-            let table = match on_terminal {
-                true => &WATCHING,
-                false => &STATS,
+            let text = match on_terminal {
+                true => self.fitting(&rows)?,
+                false => STATS.render(&self.format, false, &rows)?,
             };
-            let text = table.render(&self.format, false, &rows)?;
             match on_terminal && !self.no_stream {
                 // Home, the lines, and nothing of what stood below.
                 true => print(&format!("\x1b[2J\x1b[H{text}"))?,
@@ -109,6 +110,27 @@ impl Run for StatsVerb {
 }
 
 impl StatsVerb {
+    /// The widest table that the terminal has room for: a line that is broken at the edge cannot be read.
+    fn fitting(&self, rows: &[Row]) -> Result<String> {
+        let room = match terminal::size().1 {
+            0 => 80,
+            columns => usize::from(columns),
+        };
+        let mut text = String::new();
+        for table in WATCHING {
+            let listing = Listing { table, ..STATS };
+            text = listing.render("", false, rows)?;
+            if self.no_trunc
+                || text
+                    .lines()
+                    .all(|line| line.trim_end().chars().count() <= room)
+            {
+                break;
+            }
+        }
+        Ok(text)
+    }
+
     /// Those that were named, or all that run. A name must be known at first; what is removed later is left out.
     fn watched(&self, engine: &Engine, first: bool) -> Result<Vec<Container>> {
         if !first && !self.containers.is_empty() {

@@ -7,6 +7,7 @@ use silo_types::{ByteSize, Kind, OomScope, Result};
 use crate::{
     cli::{Context, Run},
     output::{Sheet, ago_words, json_line, print, signal_of, wants_json},
+    plot::sparkline,
 };
 
 /// Its flags.
@@ -75,6 +76,12 @@ fn sheet(why: &Why, since: u64, up: bool) -> Sheet {
     }
     for victim in &why.victims {
         sheet.line("victim", victim_words(victim));
+    }
+    if let Some(history) = &why.history {
+        let values = history.bytes.iter().map(|bytes| bytes.map(|b| b as f64));
+        let curve = sparkline(values, history.to_bytes as f64);
+        let label = format!("last {:.0} s", history.seconds.max(1.0));
+        sheet.line(&label, format!("{curve} {}", history.statement));
     }
     if let Some(victim) = why.victims.last() {
         sheet.line("host", host_words(victim));

@@ -29,6 +29,8 @@ pub struct Session {
     pub screen: String,
     /// Where the next search begins.
     seen: usize,
+    /// The beginning of a letter.
+    held: Vec<u8>,
 }
 
 impl Session {
@@ -53,6 +55,7 @@ impl Session {
             master,
             screen: String::new(),
             seen: 0,
+            held: Vec::new(),
         }
     }
 
@@ -138,8 +141,14 @@ impl Session {
         let mut buffer = [0; 4096];
         // EIO: the last one on the other side has gone.
         let got = self.master.read(&mut buffer).unwrap_or(0);
-        self.screen
-            .push_str(&String::from_utf8_lossy(&buffer[..got]));
+        self.held.extend_from_slice(&buffer[..got]);
+        // A letter may arrive in two parts; what is no letter at all is shown as such.
+        let whole = match std::str::from_utf8(&self.held) {
+            Err(error) if error.error_len().is_none() && got > 0 => error.valid_up_to(),
+            _ => self.held.len(),
+        };
+        let arrived: Vec<u8> = self.held.drain(..whole).collect();
+        self.screen.push_str(&String::from_utf8_lossy(&arrived));
         got > 0
     }
 

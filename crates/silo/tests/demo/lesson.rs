@@ -33,7 +33,7 @@ fn the_lesson_plays_to_its_end() {
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("All checks passed"), "{text}");
     assert!(!text.contains('\u{2717}'), "{text}");
-    for step in 1..=10 {
+    for step in 1..=11 {
         assert!(
             text.contains(&format!("\u{2501}\u{2501} {step} ")),
             "step {step}: {text}"

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod labs;
 mod lesson;
 mod limits;
 mod listed;

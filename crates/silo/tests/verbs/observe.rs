@@ -121,7 +121,7 @@ fn the_doctor_finds_nothing_on_a_healthy_host() {
     );
     let report: serde_json::Value =
         serde_json::from_str(&host.ok(&["doctor", "--format", "json"])).unwrap();
-    let orphans = report["Orphans"]
+    let orphans = report["orphans"]
         .as_array()
         .or_else(|| report["orphans"].as_array());
     assert_eq!(orphans.map(Vec::len), Some(0), "{report}");

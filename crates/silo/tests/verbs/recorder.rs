@@ -298,7 +298,7 @@ fn other_limits_are_judged() {
     assert!(text.contains("never throttled"), "{text}");
     let json = host.ok(&["what-if", "box", "--format", "json"]);
     let facts: serde_json::Value = serde_json::from_str(&json).unwrap();
-    let safe = facts["MemorySafe"].as_f64().unwrap() / MIB;
+    let safe = facts["memorySafeBytes"].as_f64().unwrap() / MIB;
     assert!((86.0..=92.0).contains(&safe), "{safe}");
     host.fails(&["what-if", "box", "--cpus", "0"], 1, "processors");
     host.fails(&["what-if", "nosuch"], 1, "no such container: nosuch");

@@ -4,6 +4,8 @@
 mod common;
 
 mod explain;
+mod json;
 mod limits;
+mod screens;
 mod whois;
 mod why;

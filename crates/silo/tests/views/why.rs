@@ -122,6 +122,72 @@ fn a_victim_beside_a_first_process_that_lives() {
     is(&host, "box", "killedBySilo", "certain", "'silo kill' by");
 }
 
+/// How memory grew says what would help; each shape is brought about.
+#[test]
+fn how_memory_grew_before_the_kill() {
+    let host = Host::new();
+    let in_shell = |script: &str| format!("{script}; exec saturate-mem");
+    let (late, full) = (
+        in_shell("sleep 4"),
+        in_shell("saturate-mem --size 59m & sleep 7"),
+    );
+    for (name, limit, words, shape, said) in [
+        (
+            "leak",
+            "48m",
+            &["saturate-mem", "--rate", "8m"][..],
+            "leak",
+            "/s, never flat: a leak rather than a size",
+        ),
+        (
+            "spike",
+            "48m",
+            &["sh", "-c", &late],
+            "spike",
+            "a sudden allocation rather than a leak",
+        ),
+        (
+            "size",
+            "64m",
+            &["sh", "-c", &full],
+            "size",
+            "a size rather than a leak",
+        ),
+    ] {
+        run(&host, name, &[&["-m", limit, "lab"], words].concat());
+        let facts = why(&host, name);
+        let history = &facts["history"];
+        assert_eq!(history["shape"], shape, "{name}: {facts}");
+        let limit = limit.trim_end_matches('m').parse::<u64>().unwrap() * MIB;
+        let height = history["toBytes"].as_u64().unwrap();
+        assert!(height <= limit && height > limit / 10 * 9, "{facts}");
+        let curve = history["bytes"].as_array().unwrap();
+        assert_eq!(
+            (curve.len(), curve[19].as_u64()),
+            (20, Some(height)),
+            "{facts}"
+        );
+        let text = host.ok(&["why", name]);
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("last "))
+            .expect(&text);
+        assert!(
+            line.contains(said) && line.contains('\u{2588}') && line.contains("MiB \u{2192}"),
+            "{text}"
+        );
+    }
+    assert!(
+        why(&host, "leak")["history"]["bytesPerSecond"]
+            .as_u64()
+            .unwrap()
+            > 4 * MIB
+    );
+    // Who ends otherwise has none.
+    run(&host, "true", &["lab", "true"]);
+    assert!(why(&host, "true")["history"].is_null());
+}
+
 #[test]
 fn a_shell_that_ends_after_its_child() {
     let host = Host::new();
@@ -252,6 +318,49 @@ fn killed_from_outside() {
         "certain",
         "from outside the container",
     );
+}
+
+#[test]
+fn another_signal_from_outside() {
+    let host = Host::new();
+    // In the host's pid namespace nothing shields it from signals that it does not handle.
+    host.idle("box", &["--pid", "host"]);
+    signal(host.pid("box"), 15);
+    host.ended("box");
+    is(&host, "box", "signalledFromOutside", "certain", "SIGTERM");
+}
+
+#[test]
+fn a_forbidden_system_call() {
+    let host = Host::new();
+    let profile = host.file(
+        "profile.json",
+        r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["sync"],"action":"SCMP_ACT_KILL_PROCESS"}]}"#,
+    );
+    let option = format!("seccomp={profile}");
+    assert_eq!(
+        run(&host, "box", &["--security-opt", &option, "lab", "sync"]),
+        159
+    );
+    is(&host, "box", "forbiddenCall", "likely", "SIGSYS");
+}
+
+#[test]
+fn what_could_not_be_set_up() {
+    let host = Host::new();
+    let ran = host.silo(&[
+        "run",
+        "--name",
+        "box",
+        "--network",
+        "none",
+        "--sysctl",
+        "kernel.shmmax=x",
+        "lab",
+        "true",
+    ]);
+    assert_ne!(ran.code, 0, "{ran}");
+    is(&host, "box", "startFailed", "certain", "nothing ran");
 }
 
 #[test]
