@@ -187,7 +187,8 @@ impl Engine {
     }
 }
 
-/// A folder inside a volume, reached through no link: `volume-subpath`.
+/// A folder inside a volume, reached through no link: `volume-subpath`. Who has the volume may put one there at any time, so the
+/// runtime follows none either ([`silo_runtime::PLAIN_SOURCE`]); the path to the volume must have none for that.
 fn inside_volume(data: &std::path::Path, subpath: &str) -> Result<PathBuf> {
     let folder = open_folder(data)?;
     rustix::fs::openat2(
@@ -198,6 +199,9 @@ fn inside_volume(data: &std::path::Path, subpath: &str) -> Result<PathBuf> {
         ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
     )
     .map_err(|e| Error::system(format!("volume subpath {subpath}"), e).with_kind(Kind::Invalid))?;
+    let data = data
+        .canonicalize()
+        .doing_with(|| format!("look at {}", data.display()))?;
     Ok(data.join(subpath))
 }
 
