@@ -235,7 +235,7 @@ fn rounds(usual: u32) -> u32 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: rounds(60), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: rounds(60), failure_persistence: None, max_local_rejects: u32::MAX, ..ProptestConfig::default() })]
 
     #[test]
     fn programs_mean_what_profiles_say(profile in profiles(), calls in prop::collection::vec(calls(), 100)) {
