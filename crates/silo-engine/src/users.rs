@@ -5,7 +5,10 @@
 
 use std::{io::Read, os::fd::BorrowedFd};
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::{
+    fs::{FileType, OFlags, ResolveFlags},
+    io::Errno,
+};
 use silo_types::{Error, Kind, Result};
 
 /// Who a process is.
@@ -25,8 +28,15 @@ const LONGEST_FILE: u64 = 1 << 20;
 pub fn read_inside(root: BorrowedFd<'_>, path: &str) -> Result<String> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let file = match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {
+    let file = match silo_sys::inside::open(root, path, flags, resolve) {
         Ok(file) => file,
+        // Without it the user would lose groups.
+        Err(Errno::AGAIN) => {
+            return Err(Error::system(
+                format!("open {path} of the image"),
+                Errno::AGAIN,
+            ));
+        }
         Err(_) => return Ok(String::new()),
     };
     let kind = rustix::fs::fstat(&file).map(|s| FileType::from_raw_mode(s.st_mode));

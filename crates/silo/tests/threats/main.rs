@@ -10,6 +10,8 @@ mod common;
 mod fixture;
 
 mod descriptors;
+#[path = "../../../silo-runtime/tests/spec/exchange.rs"]
+mod exchange;
 mod kernel_files;
 mod limits;
 mod paths;

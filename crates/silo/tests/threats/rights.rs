@@ -1,10 +1,13 @@
 //! Users, groups and capabilities: exactly those asked for.
 
+use std::fs;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::{Value, json};
 
 use crate::{
     common::Host,
-    scene::{Scene, Who},
+    scene::{Scene, Who, remove},
 };
 
 /// A field of /proc/self/status as a container prints it.
@@ -103,6 +106,62 @@ fn the_primary_group_is_among_the_others() {
     host.idle("box", &["-u", "lab"]);
     let text = host.ok(&["exec", "-u", "5:6", "box", "cat", "/proc/self/status"]);
     assert_eq!(field(&text, "Groups"), "6");
+}
+
+/// /etc/passwd and /etc/group of an image that are pipes, links out or endless (2024-9676, 2023-25153, 2026-47262): nothing waits,
+/// nothing of the host is read.
+#[test]
+fn lists_of_users_that_are_none() {
+    let scene = Scene::new();
+    let host = &scene.oci.host;
+    fs::write(
+        scene.canary.join("users"),
+        "hosts:x:4711:4712::/of-the-host:/bin/sh\n",
+    )
+    .unwrap();
+    let mode = Mode::from_raw_mode(0o644);
+    for name in ["etc/passwd", "etc/group"] {
+        let place = scene.root.join(name);
+        for kind in ["pipe", "link", "long", "folder"] {
+            remove(&place);
+            match kind {
+                "pipe" => mknodat(CWD, &place, FileType::Fifo, mode, 0).unwrap(),
+                "link" => scene.link(scene.canary("users"), name),
+                "long" => fs::write(&place, "x:x:1:1::/x:/x\n".repeat(200_000)).unwrap(),
+                _ => fs::create_dir(&place).unwrap(),
+            }
+            let mut tar = std::process::Command::new("tar");
+            tar.arg("-C").arg(&scene.root).args(["-cf", "-", "."]);
+            let archive = host.finish(tar, &["tar"], b"").raw;
+            assert_eq!(
+                host.silo_with(&["import", "-", "hostile"], &archive).code,
+                0
+            );
+            let run = [
+                "run",
+                "--rm",
+                "--network",
+                "none",
+                "-u",
+                "hosts",
+                "hostile",
+                "id",
+                "-u",
+            ];
+            let ran = host.silo(&run);
+            assert!(ran.code == 125 && ran.out.is_empty(), "{name} {kind} {ran}");
+            // A runtime looks up where the user is at home.
+            for who in [Who::Root, Who::User] {
+                let ran = scene.run((who, false), &["sh", "-c", "echo $HOME"], |spec| {
+                    spec["process"]["user"] = json!({"uid": 4711, "gid": 0});
+                    spec["process"]["env"] = json!(["PATH=/bin"]);
+                });
+                assert_eq!(ran.out, "/\n", "{name} {kind} {ran}");
+            }
+        }
+        remove(&place);
+    }
+    host.ok(&["rmi", "hostile"]);
 }
 
 /// Numbers are numbers, and one that is none is nobody's, least of all root's (2016-3697, 2024-40635, 2026-30892).

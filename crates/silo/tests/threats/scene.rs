@@ -71,6 +71,8 @@ impl Scene {
         for name in ["canary", "ptmx", "null", "console", "deep/file"] {
             fs::write(canary.join(name), "whole").unwrap();
         }
+        // What keeps a container out is not who it is.
+        open(&canary);
         let before = listing(&canary);
         Scene {
             oci,
