@@ -55,7 +55,9 @@ pub(crate) struct Finish<'a> {
 impl Finish<'_> {
     /// Becomes the program; returns only the reason why not, to be told on `channel`.
     pub(crate) fn become_program(&mut self, channel: &mut Option<Channel>) -> Error {
-        let settled = self.settle(channel.as_ref()).and_then(|()| self.run_hooks());
+        let settled = self
+            .settle(channel.as_ref())
+            .and_then(|()| self.run_hooks());
         if let Err(error) = settled {
             return error;
         }

@@ -47,12 +47,14 @@ const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags:
 /// still can follow the host's mounts.
 pub(crate) fn open_sources(plan: &Plan, spaces: &IdSpaces) -> Result<Sources> {
     let open = |(at, step): (usize, &MountStep)| match &step.what {
-        MountWhat::Bind { source, recursive } => open_bind(source, *recursive, step.options.plain_source)
-            .and_then(|tree| {
-                configure(&tree, step, id_space(at, step, spaces)?)?;
-                Ok(Some(tree))
-            })
-            .map_err(|e| e.context(format!("mount {}", step.target))),
+        MountWhat::Bind { source, recursive } => {
+            open_bind(source, *recursive, step.options.plain_source)
+                .and_then(|tree| {
+                    configure(&tree, step, id_space(at, step, spaces)?)?;
+                    Ok(Some(tree))
+                })
+                .map_err(|e| e.context(format!("mount {}", step.target)))
+        }
         _ => Ok(None),
     };
     let devices = match plan.user_namespace {
@@ -207,7 +209,8 @@ fn open_elsewhere(pid: &str, path: &str, flags: OpenTreeFlags) -> Result<OwnedFd
     };
     let (own, other) = (namespace("self")?, namespace(pid)?);
     clone::setns(other.as_fd(), clone::ns::MOUNT).doing_with(|| format!("visit process {pid}"))?;
-    let cloned = open_plain(Path::new(path), flags).doing_with(|| format!("share /{path} of process {pid}"));
+    let cloned =
+        open_plain(Path::new(path), flags).doing_with(|| format!("share /{path} of process {pid}"));
     clone::setns(own.as_fd(), clone::ns::MOUNT).doing("return from the visit")?;
     cloned
 }
