@@ -236,18 +236,25 @@ fn removals() {
         fs::write(canary.join(n.to_string()), "whole").unwrap();
     }
     let base = PathBuf::from(host.folder("base"));
-    let (victim, link) = (base.join("tree/deep/victim"), base.join("link"));
+    let (victim, link, made) = (
+        base.join("tree/deep/victim"),
+        base.join("link"),
+        base.join("made"),
+    );
     let swaps = while_exchanging(&victim, &link, || {
         for _ in 0..rounds {
+            let here = || open(&base).unwrap();
             if fs::symlink_metadata(&link).is_ok_and(|there| there.is_dir()) {
                 // What was exchanged last time lies here.
-                let _ = fs::remove_dir(&link);
+                let _ = silo_image::remove_tree(here(), "link");
             }
             let _ = std::os::unix::fs::symlink(&canary, &link);
             fs::create_dir_all(base.join("tree/deep")).unwrap();
-            let _ = fs::create_dir(&victim);
-            let top = open(&base).unwrap();
-            let _ = silo_image::remove_tree(top, "tree");
+            // With a file, so that it must be entered; put in its place by a call that follows no link.
+            fs::create_dir_all(&made).unwrap();
+            fs::write(made.join("file"), "").unwrap();
+            let _ = fs::rename(&made, &victim);
+            let _ = silo_image::remove_tree(here(), "tree");
             match fs::symlink_metadata(&link) {
                 // The folder is outside the tree: the link was in it when it was removed.
                 Ok(there) if there.is_dir() => tally.link += 1,
