@@ -202,7 +202,7 @@ impl Side {
                 let inside = path.trim_start_matches('/');
                 let inside = if inside.is_empty() { "." } else { inside };
                 let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-                rustix::fs::openat2(root, inside, flags, Mode::empty(), resolve)
+                silo_sys::inside::open(root, inside, flags, resolve)
             }
         }
     }

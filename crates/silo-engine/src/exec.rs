@@ -84,7 +84,7 @@ impl Engine {
             )));
         }
         let target = open_main(main, container.name())?;
-        let process = self.exec_process(container, asked, main.pid, &streams)?;
+        let process = self.exec_process(container, asked, main, &streams)?;
         let cgroup = self.cgroup(&container.config)?;
         let born_in = cgroup.open_dir_fd()?;
         let detached = matches!(streams, ExecStreams::Nowhere);
@@ -123,11 +123,11 @@ impl Engine {
         &self,
         container: &Container,
         asked: &ExecSpec,
-        pid: i32,
+        main: ProcessId,
         streams: &ExecStreams,
     ) -> Result<OciProcess> {
         let config = &container.config;
-        let root = open_process_root(pid)?;
+        let root = open_process_root(main)?;
         let passwd = users::read_inside(root.as_fd(), "etc/passwd")?;
         let group = users::read_inside(root.as_fd(), "etc/group")?;
         let (user, added) = match asked.user.as_str() {

@@ -169,6 +169,24 @@ pub(crate) fn way_back(now: &Resources, before: &Resources) -> Resources {
     asked
 }
 
+/// Counters of the host's processors that tell how busy all containers are: none where there is none for the first.
+pub fn thermal_files() -> Vec<String> {
+    const CPUS: &str = "/sys/devices/system/cpu";
+    let of = |name: &str| format!("{CPUS}/{name}/thermal_throttle");
+    if !std::path::Path::new(&of("cpu0")).exists() {
+        return Vec::new();
+    }
+    let names = std::fs::read_dir(CPUS).into_iter().flatten().flatten();
+    names
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| {
+            let number = name.strip_prefix("cpu").unwrap_or_default();
+            !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
+        })
+        .map(|name| of(&name))
+        .collect()
+}
+
 /// The devices that a container is given: those asked for, and with `--privileged` all there are.
 pub fn devices_of(config: &ContainerConfig) -> Result<Vec<HostDevice>> {
     let asked = config.resources.devices.iter().map(|device| {

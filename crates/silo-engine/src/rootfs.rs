@@ -7,7 +7,7 @@ use std::{
 
 use rustix::fs::{CWD, Mode, OFlags};
 use silo_image::{Image, Snapshot, SnapshotOptions, tree_size};
-use silo_types::{ContainerConfig, ContainerId, Doing, Result};
+use silo_types::{ContainerConfig, ContainerId, Doing, Error, ProcessId, Result};
 
 use crate::{Engine, container::Container};
 
@@ -32,7 +32,7 @@ impl Engine {
     /// The root as its processes see it when it runs (volumes included), else its files alone.
     pub(crate) fn open_view(&self, container: &Container) -> Result<OwnedFd> {
         if let Ok(main) = container.main_process() {
-            return open_process_root(main.pid);
+            return open_process_root(main);
         }
         let image = self.images.resolve(&container.config.image.id)?;
         self.open_root(
@@ -50,13 +50,18 @@ impl Engine {
     }
 }
 
-pub(crate) fn open_process_root(pid: i32) -> Result<OwnedFd> {
-    rustix::fs::open(
-        format!("/proc/{pid}/root"),
+/// Errors: Conflict when the process has ended, and its number may be another's by now.
+pub(crate) fn open_process_root(process: ProcessId) -> Result<OwnedFd> {
+    let root = rustix::fs::open(
+        format!("/proc/{}/root", process.pid),
         OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
         Mode::empty(),
     )
-    .doing_with(|| format!("open the root of process {pid}"))
+    .doing_with(|| format!("open the root of process {}", process.pid))?;
+    match silo_observe::is_alive(process) {
+        true => Ok(root),
+        false => Err(Error::conflict("the container has ended meanwhile")),
+    }
 }
 
 pub(crate) fn open_folder(path: &Path) -> Result<OwnedFd> {

@@ -6,7 +6,10 @@ use oci_spec::runtime::{
     Linux, LinuxDevice, LinuxNamespace, LinuxNamespaceType, Mount, PosixRlimit, PosixRlimitBuilder,
     PosixRlimitType, Process, Root, Spec, User,
 };
-use silo_runtime::capabilities::{self, CapSet};
+use silo_runtime::{
+    PLAIN_SOURCE,
+    capabilities::{self, CapSet},
+};
 use silo_types::{
     ContainerConfig, Doing, Error, MountKind, MountSpec, NamespaceMode, NetworkMode, Result, Ulimit,
 };
@@ -28,12 +31,14 @@ pub struct Facts {
     /// Namespaces of other containers to join: type and path.
     pub joins: Vec<(LinuxNamespaceType, PathBuf)>,
     pub cgroup: String,
+    /// Files of the host's processors about heat, one for each.
+    pub thermal: Vec<String>,
     /// Host folder behind /dev/shm of another container or the host.
     pub shm_source: Option<PathBuf>,
 }
 
 /// Files of /proc and /sys that tell about or control the host.
-const MASKED: [&str; 13] = [
+const MASKED: [&str; 12] = [
     "/proc/acpi",
     "/proc/asound",
     "/proc/interrupts",
@@ -46,7 +51,6 @@ const MASKED: [&str; 13] = [
     "/proc/timer_stats",
     "/sys/devices/virtual/powercap",
     "/sys/firmware",
-    "/sys/devices/system/cpu/cpu0/thermal_throttle",
 ];
 
 const READ_ONLY: [&str; 5] = [
@@ -213,8 +217,12 @@ fn user_mount(wanted: &MountSpec, source: &str) -> Mount {
             let options = format!("{bind},{propagation}{access}");
             mount(&wanted.target, "bind", source, &options)
         }
-        MountKind::Volume { .. } => {
-            let options = format!("rbind,rprivate{access}");
+        MountKind::Volume { subpath, .. } => {
+            let plain = match subpath.is_empty() {
+                true => String::new(),
+                false => format!(",{PLAIN_SOURCE}"),
+            };
+            let options = format!("rbind,rprivate{access}{plain}");
             mount(&wanted.target, "bind", source, &options)
         }
         MountKind::Tmpfs {
@@ -263,7 +271,7 @@ fn linux(config: &ContainerConfig, facts: &Facts) -> Result<Linux> {
     linux.set_devices(Some(facts.devices.iter().map(device).collect()));
     let words = |list: &[&str]| list.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>();
     let open = security.privileged || security.unmask_paths;
-    linux.set_masked_paths((!open).then(|| words(&MASKED)));
+    linux.set_masked_paths((!open).then(|| [words(&MASKED), facts.thermal.clone()].concat()));
     linux.set_readonly_paths((!open).then(|| words(&READ_ONLY)));
     linux.set_sysctl(Some(security.sysctls.clone().into_iter().collect()));
     Ok(linux)

@@ -5,7 +5,10 @@
 
 use std::{io::Read, os::fd::BorrowedFd};
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::{
+    fs::{FileType, OFlags, ResolveFlags},
+    io::Errno,
+};
 use silo_types::{Error, Kind, Result};
 
 /// Who a process is.
@@ -13,7 +16,8 @@ use silo_types::{Error, Kind, Result};
 pub struct Identity {
     pub uid: u32,
     pub gid: u32,
-    /// Supplementary groups, sorted; the primary one is among them only when the files or the user say so.
+    /// Supplementary groups, sorted. The primary one is always among them: who has it only as that can shake it off by a program
+    /// that sets its group, and with it what the group is denied (2022-36109).
     pub groups: Vec<u32>,
     pub home: String,
 }
@@ -24,8 +28,15 @@ const LONGEST_FILE: u64 = 1 << 20;
 pub fn read_inside(root: BorrowedFd<'_>, path: &str) -> Result<String> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let file = match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {
+    let file = match silo_sys::inside::open(root, path, flags, resolve) {
         Ok(file) => file,
+        // Without it the user would lose groups.
+        Err(Errno::AGAIN) => {
+            return Err(Error::system(
+                format!("open {path} of the image"),
+                Errno::AGAIN,
+            ));
+        }
         Err(_) => return Ok(String::new()),
     };
     let kind = rustix::fs::fstat(&file).map(|s| FileType::from_raw_mode(s.st_mode));
@@ -97,6 +108,7 @@ pub fn resolve(user: &str, added: &[String], passwd: &str, group: &str) -> Resul
     for name in added {
         identity.groups.push(group_number(name, group)?);
     }
+    identity.groups.push(identity.gid);
     identity.groups.sort_unstable();
     identity.groups.dedup();
     if identity.home.is_empty() {
@@ -173,13 +185,13 @@ mod tests {
             (lab.uid, lab.gid, lab.home.as_str()),
             (1000, 1000, "/home/lab")
         );
-        assert_eq!(lab.groups, [10, 29]);
-        assert_eq!(who("").unwrap().groups, [10]);
+        assert_eq!(lab.groups, [10, 29, 1000]);
+        assert_eq!(who("").unwrap().groups, [0, 10]);
         assert_eq!(who("1000:29").unwrap().gid, 29);
         assert_eq!(who("lab:audio").unwrap().gid, 29);
         assert_eq!(who("4242").unwrap().gid, 0);
         let added = resolve("lab", &["audio".into(), "77".into()], PASSWD, GROUP).unwrap();
-        assert_eq!(added.groups, [10, 29, 77]);
+        assert_eq!(added.groups, [10, 29, 77, 1000]);
     }
 
     #[test]

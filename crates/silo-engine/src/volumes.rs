@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{FileType, OFlags, ResolveFlags};
 use serde::{Deserialize, Serialize};
 use silo_image::{PackOptions, UnpackOptions, unpack, write_tar};
 use silo_types::{ContainerConfig, Doing, Error, Kind, MountKind, MountSpec, Result, check_name};
@@ -187,17 +187,20 @@ impl Engine {
     }
 }
 
-/// A folder inside a volume, reached through no link: `volume-subpath`.
+/// A folder inside a volume, reached through no link: `volume-subpath`. Who has the volume may put one there at any time, so the
+/// runtime follows none either ([`silo_runtime::PLAIN_SOURCE`]); the path to the volume must have none for that.
 fn inside_volume(data: &std::path::Path, subpath: &str) -> Result<PathBuf> {
     let folder = open_folder(data)?;
-    rustix::fs::openat2(
+    silo_sys::inside::open(
         &folder,
         subpath,
         OFlags::PATH | OFlags::CLOEXEC,
-        Mode::empty(),
         ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
     )
     .map_err(|e| Error::system(format!("volume subpath {subpath}"), e).with_kind(Kind::Invalid))?;
+    let data = data
+        .canonicalize()
+        .doing_with(|| format!("look at {}", data.display()))?;
     Ok(data.join(subpath))
 }
 
@@ -213,7 +216,7 @@ fn fill_from_image(data: &std::path::Path, root: BorrowedFd<'_>, target: &str) -
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     let inside = target.trim_start_matches('/');
-    let Ok(source) = rustix::fs::openat2(root, inside, flags, Mode::empty(), resolve) else {
+    let Ok(source) = silo_sys::inside::open(root, inside, flags, resolve) else {
         return Ok(());
     };
     let stat = rustix::fs::fstat(&source).doing("look at the image's folder")?;

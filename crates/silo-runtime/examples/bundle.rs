@@ -19,7 +19,7 @@ use oci_spec::runtime::{ContainerState, Process, Spec, State};
 use rustix::process::{Pid, Signal, pidfd_send_signal};
 use silo_runtime::{
     CgroupHierarchy, CgroupView, Entry, Request, Root, Running, Standalone, Stdio, create, enter,
-    seccomp::Filter,
+    hooks::HookSet, seccomp::Filter,
 };
 use silo_types::{Doing, Error, Result};
 
@@ -48,11 +48,15 @@ fn run() -> Result<u8> {
         .set_status(ContainerState::Creating)
         .set_bundle(rootfs.clone());
     let view = view()?;
+    let hooks = HookSet::new(&spec, "bundle", rootfs);
     let mut created = create(Request {
         spec: &spec,
         root: Root::Path(rootfs.clone()),
         stage,
-        stdio: Stdio::Inherit,
+        stdio: match spec.process().as_ref().and_then(|p| p.terminal()) {
+            Some(true) => Stdio::Terminal((0, 0)),
+            _ => Stdio::Inherit,
+        },
         view: &view,
         cgroup: None,
         entry: None,
@@ -62,7 +66,10 @@ fn run() -> Result<u8> {
         die_with_parent: true,
         connect: None,
         configure: None,
-        standalone: Standalone::default(),
+        standalone: Standalone {
+            hooks: hooks.as_ref(),
+            ..Standalone::default()
+        },
     })?;
     created.wait_ready()?;
     let first = created.start()?;

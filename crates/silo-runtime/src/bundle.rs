@@ -70,8 +70,12 @@ impl Bundle {
 }
 
 /// Understands a specification and refuses what no runtime of this version could run.
-pub(crate) fn parse(text: &[u8], file: &Path) -> Result<Spec> {
-    let spec: Spec = read(text, file, |value| complete(&mut value["process"]))?;
+pub fn parse(text: &[u8], file: &Path) -> Result<Spec> {
+    let spec: Spec = read(text, file, |value| {
+        if let Some(process) = value.get_mut("process") {
+            complete(process);
+        }
+    })?;
     let version = spec.version();
     if version.split('.').next() != Some("1") {
         return Err(Error::unsupported(format!(
@@ -112,8 +116,10 @@ fn complete(process: &mut Value) {
     };
     let user = fields.entry("user").or_insert_with(|| json!({}));
     for id in ["uid", "gid"] {
-        if user[id].is_null() {
-            user[id] = json!(0);
+        if let Some(user) = user.as_object_mut()
+            && user.get(id).is_none_or(Value::is_null)
+        {
+            user.insert(id.to_owned(), json!(0));
         }
     }
     document::settle(process);
@@ -142,6 +148,16 @@ mod tests {
         };
         assert!(refused("{").contains("config.json"));
         assert!(refused(r#"{"ociVersion": "2.0.0"}"#).contains("not 1.x"));
+        assert!(refused("7").contains("config.json"));
+        // What stands where an object should is read as serde reads it, or refused; it was a panic.
+        for no_object in [
+            "[]",
+            r#"{"ociVersion": "1.0.2", "process": []}"#,
+            r#"{"ociVersion": "1.0.2", "process": {"user": [1], "args": ["a"], "cwd": "/"}}"#,
+            r#"{"ociVersion": "1.0.2", "process": {"user": "x", "args": ["a"], "cwd": "/"}}"#,
+        ] {
+            let _ = parse(no_object.as_bytes(), Path::new("config.json"));
+        }
         let process = |args: &str, cwd: &str| {
             let user = r#""user": {"uid": 0, "gid": 0}"#;
             format!(

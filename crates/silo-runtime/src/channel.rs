@@ -94,6 +94,10 @@ impl Channel {
         Ok((Channel(one), Channel(other)))
     }
 
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
     pub(crate) fn send(&self, message: &Message) -> Result<()> {
         let mut packet = Vec::new();
         let mut passed: Option<BorrowedFd<'_>> = None;

@@ -4,7 +4,7 @@
 //! namespaces by one pidfd; it is not dumpable, so that nothing inside can look at it before it has become the program
 //! (CVE-2016-9962), and it holds no descriptor of the host when it does.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use oci_spec::runtime::{Linux, Process, State};
 use rustix::{
@@ -26,6 +26,7 @@ use crate::{
     init::take_terminal,
     labels::{self, Label},
     passage, plan,
+    rootfs::check_terminal,
     seccomp::Filter,
 };
 
@@ -56,6 +57,7 @@ pub struct Entry<'a> {
 ///
 /// Errors carry [`silo_types::Kind::CommandNotFound`] and its kin as for a container's first process.
 pub fn enter(entry: Entry<'_>) -> Result<Running> {
+    plan::check_user(entry.process)?;
     let rlimits = plan::rlimits(entry.process)?;
     let attributes = Attributes::new(entry.process, entry.linux)?;
     let affinity = Affinity::new(entry.process)?;
@@ -302,7 +304,6 @@ pub fn make_plain(terminal: &OwnedFd) -> Result<()> {
 
 /// A terminal in the container's own devpts; what is at that path must be one.
 fn open_terminal(uid: u32) -> Result<(OwnedFd, OwnedFd)> {
-    const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
     let flags = rustix::pty::OpenptFlags::RDWR
         | rustix::pty::OpenptFlags::NOCTTY
         | rustix::pty::OpenptFlags::CLOEXEC;
@@ -312,14 +313,7 @@ fn open_terminal(uid: u32) -> Result<(OwnedFd, OwnedFd)> {
         Mode::empty(),
     )
     .doing("open a terminal")?;
-    let kind = fs::fstatfs(master.as_fd())
-        .doing("stat the terminal")?
-        .f_type;
-    if kind as i64 != DEVPTS_SUPER_MAGIC {
-        return Err(Error::invalid(
-            "/dev/pts of the container is no devpts: no terminal can be had there",
-        ));
-    }
+    check_terminal(&master)?;
     rustix::pty::unlockpt(&master).doing("unlock the terminal")?;
     let slave =
         rustix::pty::ioctl_tiocgptpeer(&master, flags).doing("open the terminal's other end")?;

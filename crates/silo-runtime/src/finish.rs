@@ -55,7 +55,10 @@ pub(crate) struct Finish<'a> {
 impl Finish<'_> {
     /// Becomes the program; returns only the reason why not, to be told on `channel`.
     pub(crate) fn become_program(&mut self, channel: &mut Option<Channel>) -> Error {
-        if let Err(error) = self.settle().and_then(|()| self.run_hooks()) {
+        let settled = self
+            .settle(channel.as_ref())
+            .and_then(|()| self.run_hooks());
+        if let Err(error) = settled {
             return error;
         }
         if self.reaper {
@@ -98,7 +101,7 @@ impl Finish<'_> {
         !labels.is_empty() || self.listener.is_some()
     }
 
-    fn settle(&mut self) -> Result<()> {
+    fn settle(&mut self, channel: Option<&Channel>) -> Result<()> {
         let process = self.process;
         let user = process.user();
         for limit in self.rlimits {
@@ -108,8 +111,7 @@ impl Finish<'_> {
         }
         // Before a filter that may know neither of these calls.
         exec::reset_signals();
-        exec::close_on_exec_from(3 + self.preserved_fds)
-            .doing("close what is not the program's")?;
+        self.close_hosts(channel)?;
         self.attributes.apply()?;
         for label in &self.labels {
             label.apply()?;
@@ -155,6 +157,21 @@ impl Finish<'_> {
             self.load_seccomp()?;
         }
         Ok(())
+    }
+
+    /// Closes all but the program's own and what the last steps need: sockets and files, never a folder. To mark the others
+    /// close-on-exec would not do: until the program is executed, a path or a link such as /proc/self/fd/N/../bin/sh leads through
+    /// a folder of the host to its programs (CVE-2024-21626).
+    ///
+    /// What is closed belongs to frames to which this process never returns.
+    fn close_hosts(&self, channel: Option<&Channel>) -> Result<()> {
+        let doing = "close what is not the program's";
+        let own = 3 + self.preserved_fds;
+        let mut kept: Vec<i32> = (3..own as i32).collect();
+        kept.extend(channel.map(|channel| channel.as_fd().as_raw_fd()));
+        kept.extend(self.descriptors());
+        exec::close_others(&kept).doing(doing)?;
+        exec::close_on_exec_from(own).doing(doing)
     }
 
     /// What is open for the last steps and must stay so while the process waits for its start.

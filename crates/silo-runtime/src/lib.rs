@@ -37,7 +37,7 @@ mod view;
 pub use create::{Created, Request, Running, Standalone, Stdio, create};
 pub use door::Door;
 pub use enter::{Entry, enter, make_plain, namespaces_of};
-pub use mount_options::words as mount_option_words;
+pub use mount_options::{PLAIN_SOURCE, words as mount_option_words};
 pub use plan::{Plan, plan};
 pub use rootfs::{CgroupHierarchy, CgroupView, Root};
 pub use sealed::ensure_sealed;

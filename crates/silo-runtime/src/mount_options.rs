@@ -22,6 +22,8 @@ pub struct MountOptions {
     pub copy_up: bool,
     /// Map the ids of the files; and of all mounts below, too.
     pub id_map: Option<bool>,
+    /// The source of a bind mount is reached through no link: somebody inside may have put one there meanwhile.
+    pub plain_source: bool,
     /// The rest, for the file system: `mode=755`, `newinstance`.
     pub data: Vec<(String, Option<String>)>,
 }
@@ -79,6 +81,9 @@ const IGNORED: [&str; 9] = [
     "_netdev",
 ];
 
+/// The engine's own word for [`MountOptions::plain_source`].
+pub const PLAIN_SOURCE: &str = "x-silo.plain-source";
+
 /// All words that are understood, sorted; those for file systems not among them.
 pub fn words() -> Vec<String> {
     let attributes = ATTRIBUTES.iter().map(|(word, ..)| *word);
@@ -127,6 +132,8 @@ fn apply(word: &str, target: &str, options: &mut MountOptions) -> Result<()> {
         options.id_map = Some(word == "ridmap");
     } else if word == "tmpcopyup" {
         options.copy_up = true;
+    } else if word == PLAIN_SOURCE {
+        options.plain_source = true;
     } else if word == "remount" {
         options.remount = true;
     } else if word.is_empty() {

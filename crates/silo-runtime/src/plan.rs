@@ -110,6 +110,8 @@ const DEFAULT_DEVICES: [(&str, u32, u32); 6] = [
     ("/dev/tty", 5, 0),
 ];
 
+const NO_MOUNT_NAMESPACE: &str = "a container needs a mount namespace of its own";
+
 /// Makes the plan or says what the specification asks that cannot be.
 pub fn plan(spec: &Spec) -> Result<Plan> {
     let mut plan = Plan {
@@ -122,8 +124,10 @@ pub fn plan(spec: &Spec) -> Result<Plan> {
             .unwrap_or(false),
         ..Plan::default()
     };
-    if let Some(linux) = spec.linux() {
-        of_linux(linux, &mut plan)?;
+    match spec.linux() {
+        Some(linux) => of_linux(linux, &mut plan)?,
+        // All that follows would be done to the host's mounts.
+        None => return Err(Error::invalid(NO_MOUNT_NAMESPACE)),
     }
     for mount in spec.mounts().iter().flatten() {
         let step = mount_step(mount, &plan)?;
@@ -136,6 +140,7 @@ pub fn plan(spec: &Spec) -> Result<Plan> {
         .process()
         .as_ref()
         .ok_or_else(|| Error::invalid("the specification has no process"))?;
+    check_user(process)?;
     plan.rlimits = rlimits(process)?;
     plan.attributes = Attributes::new(process, spec.linux().as_ref())?;
     Ok(plan)
@@ -228,6 +233,22 @@ impl Plan {
     }
 }
 
+/// Refuses the number that stands for "no id": to become it means to stay who one is, setresuid(2), and that is root.
+pub(crate) fn check_user(process: &Process) -> Result<()> {
+    let user = process.user();
+    let groups = user.additional_gids().iter().flatten();
+    let named = [("user", user.uid()), ("group", user.gid())];
+    let all = named.into_iter().chain(groups.map(|gid| ("group", *gid)));
+    for (what, id) in all {
+        if id == u32::MAX {
+            return Err(Error::invalid(format!(
+                "{what} {id} is out of range: numbers go from 0 to 4294967294"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// The resource limits of a process, by the kernel's numbers.
 pub(crate) fn rlimits(process: &Process) -> Result<Vec<Rlimit>> {
     let limits: Vec<Rlimit> = process
@@ -280,9 +301,7 @@ fn namespaces(linux: &Linux, plan: &mut Plan) -> Result<()> {
         }
     }
     if plan.new_namespaces & ns::MOUNT == 0 {
-        return Err(Error::invalid(
-            "a container needs a mount namespace of its own",
-        ));
+        return Err(Error::invalid(NO_MOUNT_NAMESPACE));
     }
     if (plan.hostname.is_some() || plan.domainname.is_some()) && seen & ns::UTS == 0 {
         return Err(Error::invalid(
@@ -533,6 +552,19 @@ mod tests {
     const MAP: &str = r#"[{"containerID": 0, "hostID": 100000, "size": 1000}]"#;
 
     #[test]
+    fn the_mounts_are_never_the_hosts() {
+        for bad in [
+            "null",
+            r#"{"namespaces": null}"#,
+            r#"{"namespaces": [{"type": "pid"}]}"#,
+            r#"{"namespaces": [{"type": "mount", "path": "/proc/1/ns/mnt"}]}"#,
+        ] {
+            let error = with_linux(bad).unwrap_err().to_string();
+            assert!(error.contains("mount namespace of its own"), "{error}");
+        }
+    }
+
+    #[test]
     fn user_namespaces_come_with_maps() {
         let made = with_linux(&format!(
             r#"{{"namespaces": [{{"type": "mount"}}, {{"type": "user"}}], "uidMappings": {MAP}, "gidMappings": {MAP}}}"#
@@ -591,6 +623,13 @@ mod tests {
             r#"{"devices": [{"path": "/dev/../x", "type": "c", "major": 1, "minor": 3}]}"#,
         ] {
             assert!(with_linux(bad).is_err(), "{bad}");
+        }
+        for nobody in [
+            r#"{"user": {"uid": 4294967295, "gid": 0}}"#,
+            r#"{"user": {"uid": 0, "gid": 4294967295}}"#,
+            r#"{"user": {"uid": 0, "gid": 0, "additionalGids": [4294967295]}}"#,
+        ] {
+            assert!(with("process", nobody).is_err(), "{nobody}");
         }
         let twice = r#"{"rlimits": [{"type": "RLIMIT_CORE", "soft": 0, "hard": 0}, {"type": "RLIMIT_CORE", "soft": 0, "hard": 1}]}"#;
         assert!(with("process", twice).is_err());

@@ -25,6 +25,7 @@ use silo_sys::mount::{MountAttr, attr, mount_setattr};
 use silo_types::{Doing, Error, Result};
 
 pub use cgroups::{CgroupHierarchy, CgroupView};
+pub(crate) use dev::check_terminal;
 pub(crate) use sources::{IdSpaces, Sources, open_root, open_sources};
 
 use crate::{

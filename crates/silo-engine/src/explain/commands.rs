@@ -114,6 +114,7 @@ impl Engine {
             }
         }
         facts.devices = resources::devices_of(config)?;
+        facts.thermal = resources::thermal_files();
         if config.namespaces.ipc == NamespaceMode::Host {
             facts.shm_source = Some(PathBuf::from("/dev/shm"));
         }

@@ -144,6 +144,7 @@ impl Start<'_> {
             ..Facts::default()
         };
         facts.devices = resources::devices_of(config)?;
+        facts.thermal = resources::thermal_files();
         self.shared_namespaces(&mut facts)?;
         Ok(facts)
     }

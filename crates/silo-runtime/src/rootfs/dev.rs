@@ -83,6 +83,7 @@ impl Rootfs {
             Mode::empty(),
         )
         .doing("open a terminal")?;
+        check_terminal(&master)?;
         rustix::pty::unlockpt(&master).doing("unlock the terminal")?;
         let slave = rustix::pty::ioctl_tiocgptpeer(
             &master,
@@ -107,6 +108,18 @@ impl Rootfs {
             &self.target("/dev/console", FileType::CharacterDevice)?,
         )?;
         Ok((master, slave))
+    }
+}
+
+/// Whether what was opened at /dev/pts/ptmx is a terminal, and not what an image has put there.
+pub(crate) fn check_terminal(master: &OwnedFd) -> Result<()> {
+    const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
+    let kind = fs::fstatfs(master).doing("stat the terminal")?.f_type;
+    match kind as i64 {
+        DEVPTS_SUPER_MAGIC => Ok(()),
+        _ => Err(Error::invalid(
+            "/dev/pts of the container is no devpts: no terminal can be had there",
+        )),
     }
 }
 

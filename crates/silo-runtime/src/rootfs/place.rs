@@ -6,6 +6,7 @@ use rustix::{
     fs::{self, FileType, Mode, OFlags, ResolveFlags},
     io::Errno,
 };
+use silo_sys::inside;
 use silo_types::{Doing, Error, Result};
 
 use super::Rootfs;
@@ -13,11 +14,10 @@ use super::Rootfs;
 impl Rootfs {
     /// A path inside, through no symlink, if it is there: what is masked or protected lies in our own /proc and /sys.
     pub(super) fn existing(&self, path: &str) -> Result<Option<OwnedFd>> {
-        let found = fs::openat2(
+        let found = inside::open(
             &self.root,
             path.trim_start_matches('/'),
             OFlags::PATH | OFlags::CLOEXEC,
-            Mode::empty(),
             ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS,
         );
         match found {
@@ -30,14 +30,14 @@ impl Rootfs {
     /// The place where a mount goes, made if it is not there.
     pub(super) fn target(&self, path: &str, kind: FileType) -> Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let inside = path.trim_start_matches('/');
-        let top = inside.split('/').next().unwrap_or("");
+        let below = path.trim_start_matches('/');
+        let top = below.split('/').next().unwrap_or("");
         let mut resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         if matches!(top, "proc" | "sys" | "dev") {
             resolve |= ResolveFlags::NO_SYMLINKS;
         }
-        let name = if inside.is_empty() { "." } else { inside };
-        match fs::openat2(&self.root, name, flags, Mode::empty(), resolve) {
+        let name = if below.is_empty() { "." } else { below };
+        match inside::open(&self.root, name, flags, resolve) {
             Ok(target) => return Ok(target),
             Err(Errno::NOENT) => {}
             Err(Errno::LOOP) => {
@@ -48,10 +48,10 @@ impl Rootfs {
             Err(error) => return Err(Error::system(format!("open {path}"), error)),
         }
         if kind == FileType::Directory {
-            return make_folders(&self.root, inside, resolve)
+            return make_folders(&self.root, below, resolve)
                 .doing_with(|| format!("make the folder {path}"));
         }
-        let (parent, last) = inside.rsplit_once('/').unwrap_or((".", inside));
+        let (parent, last) = below.rsplit_once('/').unwrap_or((".", below));
         let folder = make_folders(&self.root, parent, resolve)
             .doing_with(|| format!("make the folder {parent}"))?;
         let made = fs::mknodat(
@@ -65,8 +65,7 @@ impl Rootfs {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(Error::system(format!("make {path}"), error)),
         }
-        fs::openat2(&self.root, name, flags, Mode::empty(), resolve)
-            .doing_with(|| format!("open {path}"))
+        inside::open(&self.root, name, flags, resolve).doing_with(|| format!("open {path}"))
     }
 
     /// A folder inside, with all above it, made where missing.
@@ -88,16 +87,16 @@ pub(super) fn make_folders(
     // As many links as the kernel follows, path_resolution(7).
     let mut links_left = 40;
     let mut done = String::from(".");
-    let mut at = fs::openat2(root, ".", flags, Mode::empty(), resolve)?;
+    let mut at = inside::open(root, ".", flags, resolve)?;
     let mut left: Vec<String> = parts_reversed(path);
     while let Some(part) = left.pop() {
         let before = done.clone();
         done.push('/');
         done.push_str(&part);
-        match fs::openat2(root, &done, flags, Mode::empty(), resolve) {
+        match inside::open(root, &done, flags, resolve) {
             Ok(folder) => at = folder,
             Err(Errno::NOENT) => {
-                let parent = fs::openat2(root, &before, flags, Mode::empty(), resolve)?;
+                let parent = inside::open(root, &before, flags, resolve)?;
                 match fs::mkdirat(&parent, part.as_str(), Mode::from_raw_mode(0o755)) {
                     Ok(()) => {}
                     // A link to what is not there yet: that is made, inside.
@@ -115,7 +114,7 @@ pub(super) fn make_folders(
                     Err(Errno::EXIST) => return Err(Errno::LOOP),
                     Err(error) => return Err(error),
                 }
-                at = fs::openat2(root, &done, flags, Mode::empty(), resolve)?;
+                at = inside::open(root, &done, flags, resolve)?;
             }
             Err(error) => return Err(error),
         }

@@ -49,12 +49,14 @@ const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags:
 /// still can follow the host's mounts.
 pub(crate) fn open_sources(plan: &Plan, spaces: &IdSpaces, view: &CgroupView) -> Result<Sources> {
     let open = |(at, step): (usize, &MountStep)| match &step.what {
-        MountWhat::Bind { source, recursive } => open_bind(source, *recursive)
-            .and_then(|tree| {
-                configure(&tree, step, id_space(at, step, spaces)?)?;
-                Ok(Some(tree))
-            })
-            .map_err(|e| e.context(format!("mount {}", step.target))),
+        MountWhat::Bind { source, recursive } => {
+            open_bind(source, *recursive, step.options.plain_source)
+                .and_then(|tree| {
+                    configure(&tree, step, id_space(at, step, spaces)?)?;
+                    Ok(Some(tree))
+                })
+                .map_err(|e| e.context(format!("mount {}", step.target)))
+        }
         _ => Ok(None),
     };
     let devices = match plan.user_namespace {
@@ -148,13 +150,15 @@ fn instead(kind: &str, step: &MountStep, error: Error) -> Result<OwnedFd> {
     Ok(tree)
 }
 
-fn open_bind(source: &Path, recursive: bool) -> Result<OwnedFd> {
+fn open_bind(source: &Path, recursive: bool, plain: bool) -> Result<OwnedFd> {
     let flags = match recursive {
         true => CLONE | OpenTreeFlags::AT_RECURSIVE,
         false => CLONE,
     };
     match inside_process(source) {
         Some((pid, path)) => open_elsewhere(&pid, &path, flags),
+        None if plain => open_plain(source, flags)
+            .doing_with(|| format!("bind source {}, through no link", source.display())),
         None => {
             open_tree(CWD, source, flags).doing_with(|| format!("bind source {}", source.display()))
         }
@@ -232,17 +236,17 @@ fn open_elsewhere(pid: &str, path: &str, flags: OpenTreeFlags) -> Result<OwnedFd
     };
     let (own, other) = (namespace("self")?, namespace(pid)?);
     clone::setns(other.as_fd(), clone::ns::MOUNT).doing_with(|| format!("visit process {pid}"))?;
-    let cloned = fs::openat2(
-        CWD,
-        path,
-        OFlags::PATH | OFlags::CLOEXEC,
-        Mode::empty(),
-        ResolveFlags::NO_SYMLINKS,
-    )
-    .and_then(|place| open_tree(&place, "", flags | OpenTreeFlags::AT_EMPTY_PATH))
-    .doing_with(|| format!("share /{path} of process {pid}"));
+    let cloned =
+        open_plain(Path::new(path), flags).doing_with(|| format!("share /{path} of process {pid}"));
     clone::setns(own.as_fd(), clone::ns::MOUNT).doing("return from the visit")?;
     cloned
+}
+
+/// A clone of what lies at a path without links.
+fn open_plain(path: &Path, flags: OpenTreeFlags) -> rustix::io::Result<OwnedFd> {
+    let open = OFlags::PATH | OFlags::CLOEXEC;
+    let place = fs::openat2(CWD, path, open, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
+    open_tree(&place, "", flags | OpenTreeFlags::AT_EMPTY_PATH)
 }
 
 /// The host's node of a device: the very one that is asked for, whatever lies at the path. Pipes can be made inside.

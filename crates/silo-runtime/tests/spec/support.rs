@@ -158,7 +158,9 @@ impl Bundle {
     pub fn spied_on(&mut self, rounds: usize) -> Value {
         self.set_args("/process/args", &["spy"]);
         let mut second = self.config["process"].clone();
-        second["args"] = args(&["nap"]);
+        // Its program is looked for in a great many places: that long it has given up its rights and is not yet the program.
+        second["args"] = json!(["probe", "nap"]);
+        second["env"] = json!([format!("PATH={}/", "/none:".repeat(4000))]);
         let path = self.folder.join("process.json");
         fs::write(&path, second.to_string()).unwrap();
         let paths = vec![path.as_path(); rounds];

@@ -228,8 +228,14 @@ fn calls() -> impl Strategy<Value = Call> {
     )
 }
 
+/// How many profiles are made up: a few seconds' worth, or as SILO_TEST_ROUNDS says.
+fn rounds(usual: u32) -> u32 {
+    let asked = std::env::var("SILO_TEST_ROUNDS").ok();
+    asked.and_then(|n| n.parse().ok()).unwrap_or(usual)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: rounds(60), failure_persistence: None, max_local_rejects: u32::MAX, ..ProptestConfig::default() })]
 
     #[test]
     fn programs_mean_what_profiles_say(profile in profiles(), calls in prop::collection::vec(calls(), 100)) {
