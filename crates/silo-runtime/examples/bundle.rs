@@ -92,6 +92,7 @@ fn beside(first: &Running, spec: &Spec, process: &Path, state: &State) -> Result
         doors: None,
         preserved_fds: 0,
         plain_terminal: false,
+        all_processors: false,
     })
 }
 

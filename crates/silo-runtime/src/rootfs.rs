@@ -21,14 +21,14 @@ use rustix::{
         fsopen, fspick, move_mount, unmount,
     },
 };
-use silo_sys::mount::{MountAttr, mount_setattr};
+use silo_sys::mount::{MountAttr, attr, mount_setattr};
 use silo_types::{Doing, Error, Result};
 
 pub use cgroups::{CgroupHierarchy, CgroupView};
 pub(crate) use sources::{IdSpaces, Sources, open_root, open_sources};
 
 use crate::{
-    mount_options::MS_PRIVATE,
+    mount_options::{MS_PRIVATE, MountOptions},
     plan::{MountStep, MountWhat, Plan},
 };
 
@@ -48,18 +48,25 @@ pub(crate) struct Rootfs {
     dev: Option<OwnedFd>,
     /// The host's nodes for the plan's devices, where they cannot be made.
     devices: Option<Vec<Option<OwnedFd>>>,
+    /// Asked for of /dev, which is filled before.
+    is_dev_read_only: bool,
 }
 
 impl Rootfs {
     /// Attaches the root over `stage`, a folder that exists on the host, or over the current one: nothing of it changes, for this
     /// namespace is our own.
-    pub(crate) fn attach(root: Root, stage: Option<&std::path::Path>) -> Result<Rootfs> {
+    pub(crate) fn attach(
+        root: Root,
+        stage: Option<&std::path::Path>,
+        plan: &Plan,
+    ) -> Result<Rootfs> {
+        // Cloned while it still follows the host's mounts, should it be asked to go on doing so.
+        let root = open_root(root, plan)?;
         let private = MountAttr {
             propagation: MS_PRIVATE,
             ..MountAttr::default()
         };
         mount_setattr(CWD, c"/", true, &private).doing("make the mounts private")?;
-        let root = open_root(root)?;
         let from = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
         match stage {
             Some(stage) => move_mount(&root, "", CWD, stage, from),
@@ -80,13 +87,19 @@ impl Rootfs {
             proc: None,
             dev: None,
             devices: None,
+            is_dev_read_only: false,
         })
+    }
+
+    /// The working directory of hooks that see both trees.
+    pub(crate) fn stand_in(&self) -> Result<()> {
+        rustix::process::fchdir(&self.root).doing("enter the root file system")
     }
 
     /// Makes it `/` and drops the host's tree. Mounts come after it, but for hooks that need to see both trees: destinations are
     /// resolved below the root's descriptor (`RESOLVE_IN_ROOT`) either way.
     pub(crate) fn enter(&self) -> Result<()> {
-        rustix::process::fchdir(&self.root).doing("enter the root file system")?;
+        self.stand_in()?;
         // The old root is put on top of the new one at the same place and then dropped: pivot_root(2), "NOTES".
         rustix::process::pivot_root(".", ".").doing("pivot_root")?;
         unmount(".", UnmountFlags::DETACH).doing("drop the host's mounts")?;
@@ -101,6 +114,7 @@ impl Rootfs {
         cgroup_mounts: &CgroupView,
     ) -> Result<()> {
         self.devices = sources.devices.take();
+        let mut groups = sources.groups.take();
         if !plan.mounts.iter().any(|step| step.target == "/dev") {
             let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
             let dev = place::make_folders(&self.root, "dev", resolve).doing("make /dev")?;
@@ -114,8 +128,14 @@ impl Rootfs {
                     self.mount_new(step, kind, name, source, plan)
                 }
                 MountWhat::Bind { .. } => self.mount_bind(step, source),
+                MountWhat::Own { path, recursive } => {
+                    self.open_inside(path, *recursive).and_then(|tree| {
+                        sources::configure(&tree, step, sources.space_of(index, step)?)?;
+                        self.mount_bind(step, Some(tree))
+                    })
+                }
                 MountWhat::Cgroup => self
-                    .mount_cgroup(step, cgroup_mounts)
+                    .mount_cgroup(step, cgroup_mounts, groups.take())
                     .map_err(|e| plan.explain_cgroups(e)),
                 MountWhat::Remount => self.remount(step),
             }
@@ -132,9 +152,10 @@ impl Rootfs {
         made: Option<OwnedFd>,
         plan: &Plan,
     ) -> Result<()> {
+        let found = self.find(&step.target)?;
         let mount = match made {
             Some(made) => made,
-            None => new_filesystem(kind, source, step)?,
+            None => self.make_mount(step, kind, source, found.as_ref())?,
         };
         if let Some((propagation, recursive)) = step.options.propagation {
             let change = MountAttr {
@@ -143,7 +164,10 @@ impl Rootfs {
             };
             mount_setattr(mount.as_fd(), c"", recursive, &change).doing("set its propagation")?;
         }
-        let target = self.target(&step.target, FileType::Directory)?;
+        let target = match found {
+            Some(found) => found,
+            None => self.target(&step.target, FileType::Directory)?,
+        };
         if step.options.copy_up {
             copy_up::copy_up(&target, &mount, &step.options)?;
         }
@@ -154,6 +178,30 @@ impl Rootfs {
             _ => {}
         }
         Ok(())
+    }
+
+    /// A tmpfs has the mode of the folder that it covers, if it is not said; a read-only /dev is so when it is filled.
+    fn make_mount(
+        &mut self,
+        step: &MountStep,
+        kind: &str,
+        source: &str,
+        covers: Option<&OwnedFd>,
+    ) -> Result<OwnedFd> {
+        let mut options = step.options.clone();
+        if kind == "tmpfs" {
+            let says = |key: &str| options.data.iter().any(|(name, _)| name == key);
+            if let (Some(covers), false) = (covers, says("mode")) {
+                let mode = fs::fstat(covers).doing("stat what is covered")?.st_mode & 0o7777;
+                let mode = ("mode".to_owned(), Some(format!("{mode:o}")));
+                options.data.push(mode);
+            }
+            if step.target == "/dev" && options.set & attr::RDONLY != 0 {
+                options.set &= !attr::RDONLY;
+                self.is_dev_read_only = true;
+            }
+        }
+        new_filesystem(kind, source, &options)
     }
 
     fn mount_bind(&self, step: &MountStep, tree: Option<OwnedFd>) -> Result<()> {
@@ -193,24 +241,24 @@ impl Rootfs {
             FsPickFlags::FSPICK_EMPTY_PATH | FsPickFlags::FSPICK_CLOEXEC,
         )
         .doing("pick its file system")?;
-        set_data(&context, step)?;
+        set_data(&context, &step.options)?;
         fsconfig_reconfigure(&context).doing("change its file system")
     }
 }
 
-fn new_filesystem(kind: &str, source: &str, step: &MountStep) -> Result<OwnedFd> {
+fn new_filesystem(kind: &str, source: &str, options: &MountOptions) -> Result<OwnedFd> {
     let context =
         fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).doing_with(|| format!("file system {kind}"))?;
     fsconfig_set_string(&context, "source", source).doing("set its source")?;
-    set_data(&context, step)?;
+    set_data(&context, options)?;
     fsconfig_create(&context).doing_with(|| format!("file system {kind}"))?;
-    let set = step.options.set | step.options.set_recursive;
+    let set = options.set | options.set_recursive;
     let flags = MountAttrFlags::from_bits_retain(set as u32);
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags).doing("fsmount")
 }
 
-fn set_data(context: &OwnedFd, step: &MountStep) -> Result<()> {
-    for (key, value) in &step.options.data {
+fn set_data(context: &OwnedFd, options: &MountOptions) -> Result<()> {
+    for (key, value) in &options.data {
         match value {
             Some(value) => fsconfig_set_string(context, key.as_str(), value.as_str()),
             None => fsconfig_set_flag(context, key.as_str()),

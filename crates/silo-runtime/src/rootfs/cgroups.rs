@@ -36,7 +36,13 @@ pub struct CgroupHierarchy {
 }
 
 impl Rootfs {
-    pub(super) fn mount_cgroup(&self, step: &MountStep, view: &CgroupView) -> Result<()> {
+    /// `own`: the container's own groups, one for each hierarchy, instead of the hierarchies.
+    pub(super) fn mount_cgroup(
+        &self,
+        step: &MountStep,
+        view: &CgroupView,
+        own: Option<Vec<OwnedFd>>,
+    ) -> Result<()> {
         let target = self.target(&step.target, FileType::Directory)?;
         let flags = MountAttrFlags::from_bits_retain(step.options.set as u32);
         let mount_one = |kind: &str, data: &[&str], onto: BorrowedFd<'_>| -> Result<()> {
@@ -54,7 +60,12 @@ impl Rootfs {
             attach(&mount, &onto)
         };
         let hierarchies = match view {
-            CgroupView::V2 => return mount_one("cgroup2", &[], target.as_fd()),
+            CgroupView::V2 => {
+                return match own.iter().flatten().next() {
+                    Some(group) => attach(group, &target),
+                    None => mount_one("cgroup2", &[], target.as_fd()),
+                };
+            }
             CgroupView::V1(hierarchies) => hierarchies,
         };
         let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).doing("fsopen")?;
@@ -74,8 +85,12 @@ impl Rootfs {
             }
         }
         attach(&top, &target)?;
-        for hierarchy in hierarchies {
+        for (at, hierarchy) in hierarchies.iter().enumerate() {
             let onto = open_below(&top, &hierarchy.name)?;
+            if let Some(group) = own.as_ref().and_then(|own| own.get(at)) {
+                attach(group, &onto)?;
+                continue;
+            }
             let data: Vec<&str> = hierarchy.options.iter().map(String::as_str).collect();
             mount_one(&hierarchy.kind, &data, onto.as_fd())?;
         }

@@ -21,7 +21,7 @@ use silo_types::{Doing, Error, Kind, Result};
 
 use super::{Root, new_filesystem};
 use crate::{
-    mount_options::MS_PRIVATE,
+    mount_options::{MS_PRIVATE, MS_SLAVE},
     plan::{DeviceNode, MountMaps, MountStep, MountWhat, Plan},
 };
 
@@ -39,17 +39,23 @@ pub(crate) struct IdSpaces {
 pub(crate) struct Sources {
     pub(super) mounts: Vec<Option<OwnedFd>>,
     pub(super) devices: Option<Vec<Option<OwnedFd>>>,
+    /// The container's own control groups, where it can have no other view of them.
+    pub(super) groups: Option<Vec<OwnedFd>>,
+    /// For what is taken from the container itself, later.
+    spaces: IdSpaces,
 }
 
 const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags::OPEN_TREE_CLOEXEC);
 
 /// Opens what the plan takes from the host. Must run before the mount namespace is made private, so that `rslave` and `rshared`
 /// still can follow the host's mounts.
-pub(crate) fn open_sources(plan: &Plan, spaces: &IdSpaces) -> Result<Sources> {
+///
+/// `groups`: the folders of the container's control groups, a hierarchy each; none: they are not told.
+pub(crate) fn open_sources(plan: &Plan, spaces: IdSpaces, groups: &[String]) -> Result<Sources> {
     let open = |(at, step): (usize, &MountStep)| match &step.what {
         MountWhat::Bind { source, recursive } => open_bind(source, *recursive)
             .and_then(|tree| {
-                configure(&tree, step, id_space(at, step, spaces)?)?;
+                configure(&tree, step, id_space(at, step, &spaces)?)?;
                 Ok(Some(tree))
             })
             .map_err(|e| e.context(format!("mount {}", step.target))),
@@ -64,35 +70,79 @@ pub(crate) fn open_sources(plan: &Plan, spaces: &IdSpaces) -> Result<Sources> {
         ),
         None => None,
     };
+    let mounts = plan.mounts.iter().enumerate().map(open);
+    let mounts = mounts.collect::<Result<_>>()?;
     Ok(Sources {
-        mounts: plan
-            .mounts
-            .iter()
-            .enumerate()
-            .map(open)
-            .collect::<Result<_>>()?,
+        mounts,
         devices,
+        groups: own_groups(plan, groups)?,
+        spaces,
     })
 }
 
-/// The tree of a root that is a folder of the host, detached.
-pub(crate) fn open_root(root: Root) -> Result<OwnedFd> {
-    match root {
-        Root::Mount(mount) => Ok(mount),
-        Root::Path(path) => open_tree(CWD, path.as_path(), CLONE | OpenTreeFlags::AT_RECURSIVE)
-            .doing_with(|| format!("root file system {}", path.display())),
-    }
+/// Without a cgroup namespace a hierarchy of v1 would show the host's groups, and a user namespace may mount none at all: the
+/// container sees its own groups, in a user namespace read-only (2023-25809).
+fn own_groups(plan: &Plan, groups: &[String]) -> Result<Option<Vec<OwnedFd>>> {
+    let mut steps = plan.mounts.iter();
+    let step = steps.find(|step| step.what == MountWhat::Cgroup);
+    let (Some(step), true, false) = (step, plan.lacks_cgroup_namespace(), groups.is_empty()) else {
+        return Ok(None);
+    };
+    let open = |group: &String| {
+        let tree = open_tree(CWD, group.as_str(), CLONE).doing_with(|| group.clone())?;
+        let read_only = match plan.user_namespace {
+            Some(_) => attr::RDONLY,
+            None => 0,
+        };
+        let change = MountAttr {
+            set: step.options.set | read_only,
+            clear: step.options.clear & !read_only,
+            propagation: MS_PRIVATE,
+            userns_fd: 0,
+        };
+        mount_setattr(tree.as_fd(), c"", false, &change).doing("set its options")?;
+        Ok(tree)
+    };
+    let opened: Result<_> = groups.iter().map(open).collect();
+    opened
+        .map(Some)
+        .map_err(|e| e.context("the container's control groups"))
+}
+
+/// The tree of a root that is a folder of the host, detached, and no peer of the host's mounts.
+pub(crate) fn open_root(root: Root, plan: &Plan) -> Result<OwnedFd> {
+    let path = match root {
+        Root::Mount(mount) => return Ok(mount),
+        Root::Path(path) => path,
+    };
+    let named = || format!("root file system {}", path.display());
+    let tree =
+        open_tree(CWD, path.as_path(), CLONE | OpenTreeFlags::AT_RECURSIVE).doing_with(named)?;
+    let change = MountAttr {
+        propagation: match plan.root_propagation {
+            Some((MS_SLAVE, _)) => MS_SLAVE,
+            _ => MS_PRIVATE,
+        },
+        ..MountAttr::default()
+    };
+    mount_setattr(tree.as_fd(), c"", true, &change).doing_with(named)?;
+    Ok(tree)
 }
 
 impl Sources {
-    /// Makes the mounts of /proc and /sys. In a user namespace the kernel allows them only while whole ones are seen
+    pub(super) fn space_of(&self, at: usize, step: &MountStep) -> Result<Option<&OwnedFd>> {
+        id_space(at, step, &self.spaces)
+    }
+
+    /// Makes the mounts of /proc and /sys, and the others that need no look at what they cover, so that the kernel lists them in
+    /// order. In a user namespace the kernel allows them only while whole ones are seen
     /// (`mount_too_revealing`): so before the host's tree is dropped.
     pub(crate) fn make_kernels_own(&mut self, plan: &Plan) -> Result<()> {
         for (at, step) in plan.mounts.iter().enumerate() {
             if let MountWhat::New { kind, source } = &step.what
-                && matches!(kind.as_str(), "proc" | "sysfs")
+                && (matches!(kind.as_str(), "proc" | "sysfs") || step.stands_alone())
             {
-                let made = match new_filesystem(kind, source, step) {
+                let made = match new_filesystem(kind, source, &step.options) {
                     Err(error) if plan.user_namespace.is_some() => instead(kind, step, error),
                     made => made,
                 };
@@ -106,6 +156,9 @@ impl Sources {
 
 /// Without a network namespace of its own a user namespace gets no new sysfs: then the host's is seen, read-only (2023-25809).
 fn instead(kind: &str, step: &MountStep, error: Error) -> Result<OwnedFd> {
+    if kind != "proc" && kind != "sysfs" {
+        return Err(error);
+    }
     if kind == "proc" {
         return Err(error.context(
             "in a user namespace /proc needs a PID namespace of the container's own, and a whole /proc where Silo runs",
@@ -145,7 +198,7 @@ fn id_space<'a>(at: usize, step: &MountStep, spaces: &'a IdSpaces) -> Result<Opt
         .ok_or_else(|| Error::internal("its maps were not made"))
 }
 
-fn configure(tree: &OwnedFd, step: &MountStep, ids: Option<&OwnedFd>) -> Result<()> {
+pub(super) fn configure(tree: &OwnedFd, step: &MountStep, ids: Option<&OwnedFd>) -> Result<()> {
     let options = &step.options;
     let (propagation, whole) = options.propagation.unwrap_or((MS_PRIVATE, true));
     let change = |set, clear, propagation, recursive| {
