@@ -107,6 +107,11 @@ impl Cgroup {
         self.dirs.iter().any(|dir| fs::metadata(dir).is_ok())
     }
 
+    /// The directories, one for each hierarchy of the layout.
+    pub fn dirs(&self) -> &[String] {
+        &self.dirs
+    }
+
     /// The directory in hierarchy `place` of the layout.
     pub fn dir(&self, place: usize) -> &str {
         &self.dirs[place]

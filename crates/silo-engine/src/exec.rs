@@ -107,6 +107,7 @@ impl Engine {
             doors: Some(cgroup.entry(false)?),
             preserved_fds: 0,
             plain_terminal: false,
+            all_processors: false,
         };
         let mut session = Session::from(silo_runtime::enter(entry)?);
         // Short-lived processes are gone before anybody could ask about them.

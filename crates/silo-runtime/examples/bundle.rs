@@ -99,6 +99,7 @@ fn beside(first: &Running, spec: &Spec, process: &Path, state: &State) -> Result
         doors: None,
         preserved_fds: 0,
         plain_terminal: false,
+        all_processors: false,
     })
 }
 
@@ -123,7 +124,6 @@ fn view() -> Result<CgroupView> {
             kind: kind.to_owned(),
             options,
             links: Vec::new(),
-            group: None,
         }
     };
     Ok(CgroupView::V1(groups.lines().map(hierarchy).collect()))

@@ -6,7 +6,8 @@ use oci_spec::runtime::{
     LinuxSchedulerFlag, LinuxSchedulerPolicy, MemoryPolicyFlagType, MemoryPolicyModeType, Process,
     Scheduler,
 };
-use rustix::thread::CpuSet;
+use rustix::io::Errno;
+use rustix::thread::{CpuSet, sched_setaffinity};
 use silo_sys::scheduling::{self, SchedAttr};
 use silo_types::{Doing, Error, Result};
 
@@ -50,7 +51,7 @@ impl Attributes {
             scheduling::set_memory_policy(*mode, nodes).doing("set the memory policy")?;
         }
         if let Some(wanted) = &self.scheduler {
-            scheduling::set_scheduler(wanted).doing("set the scheduler")?;
+            scheduling::set_scheduler(wanted).map_err(|error| scheduler_error(wanted, error))?;
         }
         if let Some((class, level)) = self.io_priority {
             scheduling::set_io_priority(class, level).doing("set the I/O priority")?;
@@ -102,6 +103,17 @@ fn scheduler(asked: &Scheduler) -> Result<SchedAttr> {
         deadline: times[1].unwrap_or(0),
         period: times[2].unwrap_or(0),
     })
+}
+
+/// The kernel admits deadlines of who may run everywhere alone, sched_setattr(2), and says no more than that.
+fn scheduler_error(wanted: &SchedAttr, error: std::io::Error) -> Error {
+    const DEADLINE: u32 = 6;
+    let refused = error.raw_os_error() == Some(Errno::PERM.raw_os_error());
+    let error = Error::system("set the scheduler", error);
+    match refused && wanted.policy == DEADLINE {
+        true => error.context("process scheduler can't be used together with AllowedCPUs"),
+        false => error,
+    }
 }
 
 /// `SCHED_FLAG_*` of linux/sched.h.
@@ -158,7 +170,14 @@ fn memory_policy(asked: &LinuxMemoryPolicy) -> Result<(i32, Vec<u64>)> {
     let text = asked.nodes().as_deref().unwrap_or_default();
     let mut nodes = Vec::new();
     // The kernel's largest MAX_NUMNODES.
-    for node in list(text, 1024).map_err(|e| e.context("memory policy: nodes"))? {
+    let listed = list(text, 1024).map_err(|e| e.context("invalid memory policy node"))?;
+    if matches!(asked.mode(), M::MpolDefault | M::MpolLocal) && !listed.is_empty() {
+        return Err(Error::invalid(format!(
+            "invalid memory policy: mode requires 0 nodes but got {}",
+            listed.len()
+        )));
+    }
+    for node in listed {
         let word = node / 64;
         if nodes.len() <= word {
             nodes.resize(word + 1, 0u64);
@@ -178,6 +197,14 @@ fn personality_number(asked: &LinuxPersonality) -> Result<u32> {
         LinuxPersonalityDomain::PerLinux => 0,
         LinuxPersonalityDomain::PerLinux32 => 0x8,
     })
+}
+
+/// Has the calling process run wherever its control group allows: processors that its maker was bound to say nothing of it. The
+/// kernel remembers them beyond a change of cpuset (`user_cpus_ptr`, Linux 6.2).
+pub(crate) fn take_all_processors() -> Result<()> {
+    let mut all = CpuSet::new();
+    (0..CpuSet::MAX_CPU).for_each(|cpu| all.set(cpu));
+    sched_setaffinity(None, &all).doing("take all processors of the control group")
 }
 
 /// A set of processors from `0-3,7`; none when nothing is said.
@@ -268,6 +295,7 @@ mod tests {
             r#"{"memoryPolicy": {"mode": "MPOL_BIND", "nodes": "3-1"}}"#,
             r#"{"memoryPolicy": {"mode": "MPOL_BIND", "nodes": "5000"}}"#,
             r#"{"memoryPolicy": {"mode": "MPOL_BIND", "nodes": "a"}}"#,
+            r#"{"memoryPolicy": {"mode": "MPOL_DEFAULT", "nodes": "0-7"}}"#,
             r#"{"personality": {"domain": "LINUX", "flags": ["X"]}}"#,
         ] {
             let linux = linux(json);

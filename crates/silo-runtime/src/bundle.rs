@@ -72,9 +72,11 @@ impl Bundle {
 /// Understands a specification and refuses what no runtime of this version could run.
 pub fn parse(text: &[u8], file: &Path) -> Result<Spec> {
     let spec: Spec = read(text, file, |value| {
+        document::check_memory_policy(value)?;
         if let Some(process) = value.get_mut("process") {
             complete(process);
         }
+        Ok(())
     })?;
     let version = spec.version();
     if version.split('.').next() != Some("1") {
@@ -91,21 +93,24 @@ pub fn parse(text: &[u8], file: &Path) -> Result<Spec> {
 
 /// The same for a process alone.
 pub fn parse_process(text: &[u8], file: &Path) -> Result<Process> {
-    read(text, file, complete)
+    read(text, file, |value| {
+        complete(value);
+        Ok(())
+    })
 }
 
 /// What is left out in a document, or unknown in it, costs a second look only then.
 fn read<T: DeserializeOwned>(
     text: &[u8],
     file: &Path,
-    complete: impl FnOnce(&mut Value),
+    complete: impl FnOnce(&mut Value) -> Result<()>,
 ) -> Result<T> {
     let doing = || format!("understand {}", file.display());
     if let Ok(read) = serde_json::from_slice(text) {
         return Ok(read);
     }
     let mut value: Value = serde_json::from_slice(text).doing_with(doing)?;
-    complete(&mut value);
+    complete(&mut value)?;
     serde_json::from_value(value).doing_with(doing)
 }
 

@@ -10,7 +10,7 @@ use std::{
     ops::{BitAnd, BitOr, Sub},
 };
 
-use oci_spec::runtime::{Capability, LinuxCapabilities};
+use oci_spec::runtime::{Capability, LinuxCapabilities, Process};
 use rustix::{
     io::Errno,
     thread::{self, CapabilitySet, CapabilitySets},
@@ -346,6 +346,19 @@ pub fn after_setuid(capabilities: &LinuxCapabilities) -> Result<CapSet> {
     };
     let refused = raise_ambient(CapSet::from(capabilities.ambient()), given)?;
     Ok((wanted.all() - given.all()) | refused)
+}
+
+/// Those of the ambient set that the kernel keeps out of it, since they are not both permitted and inheritable.
+pub fn not_ambient(process: &Process) -> Vec<String> {
+    let Some(sets) = process.capabilities() else {
+        return Vec::new();
+    };
+    let possible = CapSet::from(sets.permitted()) & CapSet::from(sets.inheritable());
+    let refused = CapSet::from(sets.ambient()) - possible;
+    refused
+        .iter()
+        .map(|one| CapSet::one(one).to_string())
+        .collect()
 }
 
 /// Sets the ambient set to `wanted`, as far as `given` has it permitted and inheritable; returns the rest.

@@ -6,7 +6,7 @@
 
 use std::{
     ffi::CString,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -134,7 +134,8 @@ impl Site<'_> {
         held.write_config(&bundle.text)?;
         held.write_record(record)?;
         let limits = resources(&bundle.spec);
-        let group = Cgroup::create(self.layout, self.path, &limits, self.existing)?;
+        let group = Cgroup::create(self.layout, self.path, &limits, self.existing)
+            .map_err(|error| self.explain_limits(&limits, error))?;
         let born_in = group.open_dir_fd()?;
         let standalone = Standalone {
             door: match self.order.waits {
@@ -147,6 +148,8 @@ impl Site<'_> {
                 true => CString::new(format!("_ses.{}", self.order.id)).ok(),
                 false => None,
             },
+            groups: group.dirs().to_vec(),
+            all_processors: true,
         };
         let state = hooks::state(&bundle.spec, self.order.id, &bundle.path);
         let mut created = create::create(Request {
@@ -155,7 +158,7 @@ impl Site<'_> {
             root: Root::Path(record.rootfs.clone()),
             stage: &record.rootfs,
             stdio,
-            view: &CgroupView::within(&group),
+            view: &CgroupView::of(self.layout),
             cgroup: born_in.as_ref().map(AsFd::as_fd),
             entry: Some(group.entry(false)?),
             seccomp: None,
@@ -174,9 +177,24 @@ impl Site<'_> {
     }
 }
 
+impl Site<'_> {
+    /// Settings of v2 where there is none cannot be helped on this host.
+    fn explain_limits(&self, limits: &LinuxResources, error: Error) -> Error {
+        let unified = limits.unified().as_ref();
+        match self.layout.unified().is_none() && unified.is_some_and(|map| !map.is_empty()) {
+            true => error.context("invalid configuration"),
+            false => error,
+        }
+    }
+}
+
 impl Made {
     pub fn pid(&self) -> i32 {
         self.created.pid()
+    }
+
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.created.pidfd()
     }
 
     /// Leaves it waiting for a start, when `hand_over` has passed on what the caller asked for.
@@ -467,10 +485,25 @@ fn free_group(layout: &Layout, path: &CgroupPath) -> Result<Existing> {
 fn resources(spec: &Spec) -> LinuxResources {
     let asked = spec.linux().as_ref().and_then(|l| l.resources().clone());
     let mut limits = asked.unwrap_or_default();
+    plain_pids(&mut limits);
     let mut rules = limits.devices().clone().unwrap_or_default();
+    for rule in &mut rules {
+        // runc's callers may name letters that mean nothing.
+        let access = rule.access().as_ref().map(|access| access.replace('a', ""));
+        rule.set_access(access);
+    }
     rules.extend(devices::usual());
     limits.set_devices(Some(rules));
     limits
+}
+
+/// A container of no process cannot be: 0 is 1, as with runc; `-1` is the word for no limit.
+pub fn plain_pids(limits: &mut LinuxResources) {
+    if let Some(pids) = limits.pids_mut()
+        && pids.limit() == 0
+    {
+        pids.set_limit(1);
+    }
 }
 
 fn annotations(spec: &Spec) -> std::collections::BTreeMap<String, String> {

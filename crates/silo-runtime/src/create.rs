@@ -64,6 +64,10 @@ pub struct Standalone<'a> {
     pub preserved_fds: u32,
     /// Name of a session keyring of its own; `None`: the caller's.
     pub keyring: Option<CString>,
+    /// The folders of its control groups, a hierarchy each, for a view that is nothing but these.
+    pub groups: Vec<String>,
+    /// It runs on all processors of its group, not on its maker's alone.
+    pub all_processors: bool,
 }
 
 /// Where the program's standard streams go.
@@ -100,7 +104,10 @@ pub struct Running {
 ///
 /// Errors name the step; nothing is left behind.
 pub fn create(request: Request<'_>) -> Result<Created> {
-    let plan = plan::plan(request.spec)?;
+    let mut plan = plan::plan(request.spec)?;
+    if let Root::Path(root) = &request.root {
+        plan.find_own(root);
+    }
     let process = request
         .spec
         .process()
@@ -162,6 +169,8 @@ pub fn create(request: Request<'_>) -> Result<Created> {
         configure: request.configure,
         door: request.standalone.door,
         keyring: request.standalone.keyring,
+        groups: request.standalone.groups,
+        all_processors: request.standalone.all_processors,
         channel: Some(other),
     };
     let mut channel = Some(channel);
@@ -224,6 +233,10 @@ fn clone_into(
 impl Created {
     pub fn pid(&self) -> i32 {
         self.pid
+    }
+
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
     }
 
     /// From the process that went ahead to the container's first one.

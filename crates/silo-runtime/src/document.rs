@@ -1,7 +1,9 @@
 //! Reading a specification's documents as the specification has them, where the types of `oci-spec` are stricter or spell a word
 //! in another way. What is dropped is returned as warnings, since nothing here prints.
 
-use oci_spec::runtime::{Capability, LinuxSchedulerFlag, Process, Spec};
+use oci_spec::runtime::{
+    Capability, LinuxSchedulerFlag, MemoryPolicyFlagType, MemoryPolicyModeType, Process, Spec,
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use silo_types::{Error, Result};
@@ -49,6 +51,29 @@ pub(crate) fn settle(process: &mut Value) -> Vec<String> {
         .flatten()
         .flat_map(|(set, names)| drop_unknown(set, names))
         .collect()
+}
+
+/// Says what of a memory policy is none, in runc's words: the types would name a variant of theirs.
+pub(crate) fn check_memory_policy(spec: &Value) -> Result<()> {
+    let Some(policy) = spec
+        .pointer("/linux/memoryPolicy")
+        .filter(|p| p.is_object())
+    else {
+        return Ok(());
+    };
+    let mode = &policy["mode"];
+    if serde_json::from_value::<MemoryPolicyModeType>(mode.clone()).is_err() {
+        return Err(Error::invalid(format!(
+            "invalid memory policy mode {mode}: one such as MPOL_BIND is needed"
+        )));
+    }
+    let flags = policy["flags"].as_array().into_iter().flatten();
+    let is_known =
+        |flag: &&Value| serde_json::from_value::<MemoryPolicyFlagType>((*flag).clone()).is_ok();
+    match flags.into_iter().find(|flag| !is_known(flag)) {
+        Some(flag) => Err(Error::invalid(format!("invalid memory policy flag {flag}"))),
+        None => Ok(()),
+    }
 }
 
 /// The specification's words for flags of sched_setattr(2), into those of the types.
@@ -107,6 +132,25 @@ mod tests {
         );
         let bounding = process.capabilities().clone().unwrap().bounding().clone();
         assert_eq!(bounding.unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_memory_policy_that_is_none_is_told() {
+        for (policy, told) in [
+            (r#"{}"#, "invalid memory policy mode"),
+            (r#"{"mode": "BIND"}"#, "invalid memory policy mode"),
+            (
+                r#"{"mode": "MPOL_BIND", "flags": ["MPOL_F_STATIC_NODES", "x"]}"#,
+                "invalid memory policy flag \"x\"",
+            ),
+        ] {
+            let document = format!(r#"{{"linux": {{"memoryPolicy": {policy}}}}}"#);
+            let value = serde_json::from_str(&document).unwrap();
+            let error = check_memory_policy(&value).unwrap_err().to_string();
+            assert!(error.starts_with(told), "{error}");
+        }
+        let good = serde_json::json!({"linux": {"memoryPolicy": {"mode": "MPOL_BIND"}}});
+        assert!(check_memory_policy(&good).is_ok());
     }
 
     #[test]

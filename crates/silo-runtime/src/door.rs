@@ -38,6 +38,9 @@ const NAME: &str = "start";
 #[derive(Debug)]
 pub struct Door(OwnedFd);
 
+/// Signals that end a process which does not expect them: HUP, INT, QUIT, USR1, USR2, ALRM and TERM.
+const DEADLY: [i32; 7] = [1, 2, 3, 10, 12, 14, 15];
+
 impl Door {
     /// Makes it in `folder`, which must be closed to others.
     pub fn make(folder: BorrowedFd<'_>) -> Result<Door> {
@@ -51,8 +54,10 @@ impl Door {
         self.0.as_fd()
     }
 
-    /// Waits for a starter; in the container's first process.
+    /// Waits for a starter; in the container's first process. As the first of its pid namespace it would not die of a signal that
+    /// has no handler, pid_namespaces(7), and a container that waits is to end as one that runs.
     pub(crate) fn accept(&self) -> Result<Channel> {
+        silo_sys::signal::leave_on(&DEADLY);
         loop {
             match accept_with(&self.0, SocketFlags::CLOEXEC) {
                 Ok(socket) => return Ok(Channel::from(socket)),

@@ -51,6 +51,8 @@ pub struct Entry<'a> {
     pub preserved_fds: u32,
     /// A terminal whose output goes to no screen: lines end without carriage returns.
     pub plain_terminal: bool,
+    /// Runs on all processors of the group, unless others are asked for; not on the caller's alone.
+    pub all_processors: bool,
 }
 
 /// Starts a process in the container.
@@ -95,6 +97,7 @@ pub fn enter(entry: Entry<'_>) -> Result<Running> {
         namespaces: entry.namespaces & !here,
         doors: entry.doors,
         plain_terminal: entry.plain_terminal,
+        all_processors: entry.all_processors,
         stdio: entry.stdio,
         channel: Some(other),
     };
@@ -211,6 +214,7 @@ struct Child<'a> {
     namespaces: u64,
     doors: Option<silo_cgroup::Entry>,
     plain_terminal: bool,
+    all_processors: bool,
     stdio: Stdio,
     channel: Option<Channel>,
 }
@@ -235,6 +239,8 @@ impl Child<'_> {
         }
         if let Some(wanted) = &self.last_affinity {
             sched_setaffinity(None, wanted).doing("set the processors: execCPUAffinity, final")?;
+        } else if self.all_processors {
+            attributes::take_all_processors()?;
         }
         self.join()?;
         match &self.stdio {

@@ -312,15 +312,19 @@ fn exists(path: &str) -> bool {
 pub(crate) fn not_executed(program: &str, error: &std::io::Error, searched: bool) -> Error {
     let shown: String = program.chars().take(200).collect();
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    if !searched && errno == Some(Errno::NOENT) && !program.is_empty() && exists(program) {
+        // As runc has it from execve(2) itself: without quotes.
+        return Error::new(
+            Kind::CommandNotFound,
+            format!(
+                "exec {shown}: no such file or directory: its interpreter or loader is missing in the image"
+            ),
+        );
+    }
     let (kind, why) = match errno {
         Some(Errno::NOENT) if searched => (
             Kind::CommandNotFound,
             "executable file not found in $PATH".to_owned(),
-        ),
-        Some(Errno::NOENT) if !program.is_empty() && exists(program) => (
-            Kind::CommandNotFound,
-            "no such file or directory: its interpreter or loader is missing in the image"
-                .to_owned(),
         ),
         Some(Errno::NOENT | Errno::NOTDIR) => (
             Kind::CommandNotFound,

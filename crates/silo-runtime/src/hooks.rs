@@ -34,6 +34,8 @@ pub enum Point {
 
 /// How much of what a failed hook wrote is told.
 const TOLD: usize = 4096;
+/// A call that a seccomp filter forbids.
+const SIGSYS: i32 = 31;
 
 /// All hooks of a container, with what they are told.
 #[derive(Clone, Debug)]
@@ -118,9 +120,9 @@ impl HookSet {
         let mut state = self.state.clone();
         state.set_pid(pid).set_status(status(point));
         let text = serde_json::to_vec(&state).doing("write the state for a hook")?;
-        // Inside the container the bundle's folder has no name.
+        // Inside the container the bundle's folder has no name; its root, which is about to be entered, is where one looks around.
         let folder = match point {
-            Point::StartContainer => None,
+            Point::StartContainer | Point::CreateContainer => None,
             _ => Some(self.state.bundle()),
         };
         execute(hook, &text, folder, env).map_err(|error| {
@@ -155,8 +157,9 @@ fn name(point: Point) -> &'static str {
 
 fn status(point: Point) -> ContainerState {
     match point {
-        Point::Prestart | Point::CreateRuntime | Point::CreateContainer => ContainerState::Creating,
-        Point::StartContainer => ContainerState::Created,
+        Point::CreateRuntime | Point::CreateContainer => ContainerState::Creating,
+        // By the specification's lifecycle prestart hooks come when the environment is made.
+        Point::Prestart | Point::StartContainer => ContainerState::Created,
         Point::Poststart => ContainerState::Running,
         Point::Poststop => ContainerState::Stopped,
     }
@@ -210,6 +213,8 @@ fn execute(
         }
         (true, Some(0), _) => return Ok(()),
         (true, Some(code), _) => format!("exit status {code}"),
+        // In words, for this one tells of a filter.
+        (true, None, Some(SIGSYS)) => "signal: bad system call".to_owned(),
         (true, None, signal) => format!("signal {}", signal.unwrap_or(0)),
     };
     Err(Error::invalid(format!("{how}{said}")))

@@ -15,6 +15,7 @@ use silo_sys::{
 use silo_types::{Doing, Error, Result};
 
 use crate::{
+    attributes,
     channel::{Channel, Message},
     create::Stdio,
     door::Door,
@@ -46,6 +47,8 @@ pub(crate) struct Init<'a> {
     pub(crate) configure: Option<Box<dyn FnOnce() -> Result<()> + 'a>>,
     pub(crate) door: Option<Door>,
     pub(crate) keyring: Option<CString>,
+    pub(crate) groups: Vec<String>,
+    pub(crate) all_processors: bool,
     pub(crate) channel: Option<Channel>,
 }
 
@@ -75,6 +78,9 @@ impl Init<'_> {
         self.die_with_parent()?;
         if let Some(entry) = &self.entry {
             entry.enter().doing("enter the control groups")?;
+        }
+        if self.all_processors {
+            attributes::take_all_processors()?;
         }
         if let Some(adjustment) = self.finish.process.oom_score_adj() {
             std::fs::write("/proc/self/oom_score_adj", adjustment.to_string())
@@ -129,10 +135,13 @@ impl Init<'_> {
     /// Into the user and time namespaces; what comes out is another process.
     fn pass(&mut self) -> Result<()> {
         let of_process = self.finish.process.user();
+        let user = self.id_spaces.user.as_ref().map(AsFd::as_fd);
+        let user = user.map(rustix::io::dup).transpose();
+        let user = user.doing("keep the user namespace")?;
         if self.plan.user_namespace.is_some() && passage::is_privileged()? {
-            self.sources = Some(open_sources(self.plan, &self.id_spaces, self.view)?);
+            self.sources = Some(self.open_sources()?);
             let root = std::mem::replace(&mut self.root, Root::Path("/".into()));
-            self.root = Root::Mount(open_root(root)?);
+            self.root = Root::Mount(open_root(root, self.plan)?);
             if let Some(UserNamespace::New(maps)) = &self.plan.user_namespace {
                 passage::give_pipes(&self.stdio, maps, of_process)?;
             }
@@ -142,7 +151,7 @@ impl Init<'_> {
             .doing_with(|| format!("enter {}", self.stage.display()))?;
         let passage = Passage {
             plan: self.plan,
-            user: self.id_spaces.user.as_ref().map(AsFd::as_fd),
+            user: user.as_ref().map(AsFd::as_fd),
             joins: &self.joins,
             of_process,
         };
@@ -177,17 +186,21 @@ impl Init<'_> {
     fn make_root(&mut self) -> Result<()> {
         let mut sources = match self.sources.take() {
             Some(opened) => opened,
-            None => open_sources(self.plan, &self.id_spaces, self.view)?,
+            None => self.open_sources()?,
         };
-        sources.make_kernels_own(self.plan)?;
+        // In order as a rule: the kernel lists mounts by when they were made.
+        if self.plan.user_namespace.is_some() || !passage::is_of_first_namespace()? {
+            sources.make_kernels_own(self.plan)?;
+        }
         let root = std::mem::replace(&mut self.root, Root::Path("/".into()));
         let stage = (!self.plan.needs_passage()).then_some(self.stage);
-        let mut rootfs = Rootfs::attach(root, stage)?;
+        let mut rootfs = Rootfs::attach(root, stage, self.plan)?;
         let hooks = self.finish.hooks.filter(|h| h.come_before_the_root());
         if let Some(hooks) = hooks {
             rootfs.mount_all(self.plan, sources, self.view)?;
             self.tell(&Message::Mounted)?;
             self.expect(|m| matches!(m, Message::HooksDone))?;
+            rootfs.stand_in()?;
             hooks.run(Point::CreateContainer, own_pid())?;
             rootfs.enter()?;
         } else {
@@ -199,6 +212,14 @@ impl Init<'_> {
         self.connect_stdio(&rootfs)?;
         make_working_folder(self.finish.process, &rootfs)?;
         rootfs.harden(self.plan)
+    }
+
+    fn open_sources(&mut self) -> Result<Sources> {
+        // The one hierarchy of v2 is mounted anew, from where the namespace says; without one it is shown whole, as on the host,
+        // but not to a user namespace.
+        let whole = *self.view == CgroupView::V2 && !self.plan.only_sees_groups();
+        let groups: &[String] = if whole { &[] } else { &self.groups };
+        open_sources(self.plan, std::mem::take(&mut self.id_spaces), groups)
     }
 
     fn connect_stdio(&mut self, rootfs: &Rootfs) -> Result<()> {

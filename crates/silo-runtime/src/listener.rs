@@ -39,8 +39,12 @@ impl AsFd for Listener {
 impl Agent {
     /// Connects, with the privileges that the caller has on the host; `state` is the container's.
     pub(crate) fn connect(&self, state: &State) -> Result<Listener> {
-        let socket = UnixStream::connect(&self.path)
-            .doing_with(|| format!("seccomp agent at {}", self.path.display()))?;
+        let socket = UnixStream::connect(&self.path).doing_with(|| {
+            format!(
+                "failed to connect with seccomp agent at {}",
+                self.path.display()
+            )
+        })?;
         let mut told = ContainerProcessState::default();
         told.set_version(state.version().clone())
             .set_fds(vec![SECCOMP_FD_NAME.to_owned()])

@@ -4,7 +4,7 @@ use silo_sys::mount::attr;
 use silo_types::{Error, Result};
 
 /// What the words of one mount mean.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct MountOptions {
     /// `MOUNT_ATTR_*` to set and to clear on the mount itself.
     pub set: u64,
@@ -36,7 +36,7 @@ impl MountOptions {
 
 const MS_UNBINDABLE: u64 = 1 << 17;
 pub(crate) const MS_PRIVATE: u64 = 1 << 18;
-const MS_SLAVE: u64 = 1 << 19;
+pub(crate) const MS_SLAVE: u64 = 1 << 19;
 const MS_SHARED: u64 = 1 << 20;
 
 /// Word, attributes set, attributes cleared. With an `r` before it, the same for the whole tree.

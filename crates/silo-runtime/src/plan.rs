@@ -3,7 +3,7 @@
 //! Called by [`crate::create`]; carried out by the child in `init`. Everything that can be refused is refused here, before
 //! anything exists.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{
     Linux, LinuxDeviceType, LinuxIdMapping, LinuxNamespaceType, LinuxTimeOffset, Mount,
@@ -74,6 +74,8 @@ pub enum MountWhat {
     New { kind: String, source: String },
     /// An existing file or folder of the host.
     Bind { source: PathBuf, recursive: bool },
+    /// A file or folder of the container itself, with what was mounted there before: see [`Plan::find_own`].
+    Own { path: String, recursive: bool },
     /// The container's own view of the control groups.
     Cgroup,
     /// Other options for what is mounted there already.
@@ -200,6 +202,18 @@ fn label_mounts(label: &str, plan: &mut Plan) {
     }
 }
 
+impl MountStep {
+    /// What is mounted does not depend on what is there: neither on its mode nor on nodes to be put into it.
+    pub(crate) fn stands_alone(&self) -> bool {
+        let says_mode = self.options.data.iter().any(|(name, _)| name == "mode");
+        let fills_later = self.options.is_read_only();
+        match &self.what {
+            MountWhat::New { kind, .. } => kind != "tmpfs" || (says_mode && !fills_later),
+            _ => false,
+        }
+    }
+}
+
 impl Plan {
     /// The namespaces that the container does not share with its maker by leaving them out.
     fn own_namespaces(&self) -> u64 {
@@ -212,13 +226,39 @@ impl Plan {
         joined.fold(self.new_namespaces | user, |all, one| all | one)
     }
 
-    pub(crate) fn has_own_cgroup_namespace(&self) -> bool {
-        self.own_namespaces() & ns::CGROUP != 0
+    /// Recognizes what is named by the host's name of the root, as runc's callers may: destinations, and sources of binds, which
+    /// are then the container's own, wherever they lead.
+    pub(crate) fn find_own(&mut self, root: &Path) {
+        if root == Path::new("/") {
+            return;
+        }
+        for step in &mut self.mounts {
+            if let Ok(inside) = Path::new(&step.target).strip_prefix(root) {
+                step.target = Path::new("/").join(inside).to_string_lossy().into_owned();
+            }
+            if let MountWhat::Bind { source, recursive } = &step.what
+                && let Ok(inside) = source.strip_prefix(root)
+            {
+                step.what = MountWhat::Own {
+                    path: Path::new("/").join(inside).to_string_lossy().into_owned(),
+                    recursive: *recursive,
+                };
+            }
+        }
+    }
+
+    pub(crate) fn lacks_cgroup_namespace(&self) -> bool {
+        self.own_namespaces() & ns::CGROUP == 0
+    }
+
+    /// In a user namespace and without one of control groups: its groups lie among the host's (2023-25809).
+    pub(crate) fn only_sees_groups(&self) -> bool {
+        self.user_namespace.is_some() && self.lacks_cgroup_namespace()
     }
 
     /// Those of the host are not for a user namespace (2023-25809): the kernel refuses, and says no more than that.
     pub(crate) fn explain_cgroups(&self, error: Error) -> Error {
-        match self.user_namespace.is_some() && !self.has_own_cgroup_namespace() {
+        match self.only_sees_groups() {
             true => error.context(
                 "in a user namespace control groups are seen in a cgroup namespace of the container's own alone",
             ),
@@ -398,11 +438,13 @@ fn devices(linux: &Linux, plan: &mut Plan) -> Result<()> {
 }
 
 fn mount_step(mount: &Mount, plan: &Plan) -> Result<MountStep> {
-    let target = mount.destination().to_string_lossy().into_owned();
+    let mut target = mount.destination().to_string_lossy().into_owned();
+    if target.is_empty() {
+        return Err(Error::invalid("a mount has no destination"));
+    }
     if !target.starts_with('/') {
-        return Err(Error::invalid(format!(
-            "mount destination {target:?} is not an absolute path"
-        )));
+        // For old tools it begins at the root (config.md, "Mounts", `destination`).
+        target.insert(0, '/');
     }
     let words = mount.options().clone().unwrap_or_default();
     let options = mount_options::parse(&words, &target)?;
@@ -525,9 +567,13 @@ mod tests {
     }
 
     #[test]
-    fn relative_destinations_are_refused() {
+    fn relative_destinations_begin_at_the_root() {
         let mut mount = Mount::default();
         mount.set_destination("proc".into());
+        mount.set_typ(Some("proc".to_owned()));
+        let step = mount_step(&mount, &Plan::default()).unwrap();
+        assert_eq!(step.target, "/proc");
+        mount.set_destination("".into());
         assert!(mount_step(&mount, &Plan::default()).is_err());
     }
 
@@ -562,6 +608,21 @@ mod tests {
             let error = with_linux(bad).unwrap_err().to_string();
             assert!(error.contains("mount namespace of its own"), "{error}");
         }
+    }
+
+    #[test]
+    fn the_roots_name_on_the_host_is_the_containers_root() {
+        let mounts = r#"[{"destination": "/b/rootfs/a", "type": "bind", "source": "/b/rootfs/../x", "options": ["rbind"]},
+            {"destination": "/c", "type": "bind", "source": "/b/rootfsx"}]"#;
+        let mut plan = with("mounts", mounts).unwrap();
+        plan.find_own(Path::new("/b/rootfs"));
+        assert_eq!(plan.mounts[0].target, "/a");
+        let own = MountWhat::Own {
+            path: "/../x".to_owned(),
+            recursive: true,
+        };
+        assert_eq!(plan.mounts[0].what, own);
+        assert!(matches!(plan.mounts[1].what, MountWhat::Bind { .. }));
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(crate) use dev::check_terminal;
 pub(crate) use sources::{IdSpaces, Sources, open_root, open_sources};
 
 use crate::{
-    mount_options::MS_PRIVATE,
+    mount_options::{MS_PRIVATE, MountOptions},
     plan::{MountStep, MountWhat, Plan},
 };
 
@@ -56,13 +56,18 @@ pub(crate) struct Rootfs {
 impl Rootfs {
     /// Attaches the root over `stage`, a folder that exists on the host, or over the current one: nothing of it changes, for this
     /// namespace is our own.
-    pub(crate) fn attach(root: Root, stage: Option<&std::path::Path>) -> Result<Rootfs> {
+    pub(crate) fn attach(
+        root: Root,
+        stage: Option<&std::path::Path>,
+        plan: &Plan,
+    ) -> Result<Rootfs> {
+        // Cloned while it still follows the host's mounts, should it be asked to go on doing so.
+        let root = open_root(root, plan)?;
         let private = MountAttr {
             propagation: MS_PRIVATE,
             ..MountAttr::default()
         };
         mount_setattr(CWD, c"/", true, &private).doing("make the mounts private")?;
-        let root = open_root(root)?;
         let from = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
         match stage {
             Some(stage) => move_mount(&root, "", CWD, stage, from),
@@ -87,10 +92,15 @@ impl Rootfs {
         })
     }
 
+    /// The working directory of hooks that see both trees.
+    pub(crate) fn stand_in(&self) -> Result<()> {
+        rustix::process::fchdir(&self.root).doing("enter the root file system")
+    }
+
     /// Makes it `/` and drops the host's tree. Mounts come after it, but for hooks that need to see both trees: destinations are
     /// resolved below the root's descriptor (`RESOLVE_IN_ROOT`) either way.
     pub(crate) fn enter(&self) -> Result<()> {
-        rustix::process::fchdir(&self.root).doing("enter the root file system")?;
+        self.stand_in()?;
         // The old root is put on top of the new one at the same place and then dropped: pivot_root(2), "NOTES".
         rustix::process::pivot_root(".", ".").doing("pivot_root")?;
         unmount(".", UnmountFlags::DETACH).doing("drop the host's mounts")?;
@@ -118,8 +128,19 @@ impl Rootfs {
                     self.mount_new(step, kind, name, source, plan)
                 }
                 MountWhat::Bind { .. } => self.mount_bind(step, source),
+                MountWhat::Own { path, recursive } => {
+                    self.open_inside(path, *recursive).and_then(|tree| {
+                        sources::configure(&tree, step, sources.space_of(index, step)?)?;
+                        self.mount_bind(step, Some(tree))
+                    })
+                }
                 MountWhat::Cgroup => self
-                    .mount_cgroup(step, cgroup_mounts, &mut sources.groups)
+                    .mount_cgroup(
+                        step,
+                        cgroup_mounts,
+                        &sources.groups,
+                        plan.only_sees_groups(),
+                    )
                     .map_err(|e| plan.explain_cgroups(e)),
                 MountWhat::Remount => self.remount(step),
             }
@@ -136,14 +157,12 @@ impl Rootfs {
         made: Option<OwnedFd>,
         plan: &Plan,
     ) -> Result<()> {
-        // Places of other mounts, devices and copies are still to be made in it.
-        let late = kind == "tmpfs" && step.options.is_read_only();
-        let without = if late { attr::RDONLY } else { 0 };
+        let found = self.find(&step.target)?;
         let mount = match made {
             Some(made) => made,
-            None => new_filesystem(kind, source, step, without)?,
+            None => self.make_mount(step, kind, source, found.as_ref())?,
         };
-        if late {
+        if kind == "tmpfs" && step.options.is_read_only() {
             let copy = mount.try_clone().doing("keep it")?;
             self.late_read_only.push(copy);
         }
@@ -154,7 +173,10 @@ impl Rootfs {
             };
             mount_setattr(mount.as_fd(), c"", recursive, &change).doing("set its propagation")?;
         }
-        let target = self.target(&step.target, FileType::Directory)?;
+        let target = match found {
+            Some(found) => found,
+            None => self.target(&step.target, FileType::Directory)?,
+        };
         if step.options.copy_up {
             copy_up::copy_up(&target, &mount, &step.options)?;
         }
@@ -165,6 +187,29 @@ impl Rootfs {
             _ => {}
         }
         Ok(())
+    }
+
+    /// A tmpfs has the mode of the folder that it covers, if it is not said. It is read-only later: places of other mounts, devices
+    /// and copies are still to be made in it.
+    fn make_mount(
+        &self,
+        step: &MountStep,
+        kind: &str,
+        source: &str,
+        covers: Option<&OwnedFd>,
+    ) -> Result<OwnedFd> {
+        let mut options = step.options.clone();
+        if kind == "tmpfs" {
+            let says = |key: &str| options.data.iter().any(|(name, _)| name == key);
+            if let (Some(covers), false) = (covers, says("mode")) {
+                let mode = fs::fstat(covers).doing("stat what is covered")?.st_mode & 0o7777;
+                let mode = ("mode".to_owned(), Some(format!("{mode:o}")));
+                options.data.push(mode);
+            }
+            options.set &= !attr::RDONLY;
+            options.set_recursive &= !attr::RDONLY;
+        }
+        new_filesystem(kind, source, &options)
     }
 
     fn mount_bind(&self, step: &MountStep, tree: Option<OwnedFd>) -> Result<()> {
@@ -204,25 +249,24 @@ impl Rootfs {
             FsPickFlags::FSPICK_EMPTY_PATH | FsPickFlags::FSPICK_CLOEXEC,
         )
         .doing("pick its file system")?;
-        set_data(&context, step)?;
+        set_data(&context, &step.options)?;
         fsconfig_reconfigure(&context).doing("change its file system")
     }
 }
 
-/// `without`: options of the step that it does not get yet.
-fn new_filesystem(kind: &str, source: &str, step: &MountStep, without: u64) -> Result<OwnedFd> {
+fn new_filesystem(kind: &str, source: &str, options: &MountOptions) -> Result<OwnedFd> {
     let context =
         fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).doing_with(|| format!("file system {kind}"))?;
     fsconfig_set_string(&context, "source", source).doing("set its source")?;
-    set_data(&context, step)?;
+    set_data(&context, options)?;
     fsconfig_create(&context).doing_with(|| format!("file system {kind}"))?;
-    let set = (step.options.set | step.options.set_recursive) & !without;
+    let set = options.set | options.set_recursive;
     let flags = MountAttrFlags::from_bits_retain(set as u32);
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags).doing("fsmount")
 }
 
-fn set_data(context: &OwnedFd, step: &MountStep) -> Result<()> {
-    for (key, value) in &step.options.data {
+fn set_data(context: &OwnedFd, options: &MountOptions) -> Result<()> {
+    for (key, value) in &options.data {
         match value {
             Some(value) => fsconfig_set_string(context, key.as_str(), value.as_str()),
             None => fsconfig_set_flag(context, key.as_str()),

@@ -1,6 +1,6 @@
 //! How the host's control group hierarchies appear inside a container.
 
-use silo_cgroup::{Cgroup, Controller, Layout, Mode, Version};
+use silo_cgroup::{Controller, Layout, Mode, Version};
 
 use crate::rootfs::{CgroupHierarchy, CgroupView};
 
@@ -39,20 +39,8 @@ impl CgroupView {
                 kind: kind.to_owned(),
                 options,
                 links,
-                group: None,
             }
         });
         CgroupView::V1(hierarchies.collect())
-    }
-
-    /// The same for a container in `group`, of which it sees no more than that.
-    pub fn within(group: &Cgroup) -> CgroupView {
-        let mut view = CgroupView::of(group.layout());
-        if let CgroupView::V1(hierarchies) = &mut view {
-            for (place, hierarchy) in hierarchies.iter_mut().enumerate() {
-                hierarchy.group = Some(group.dir(place).to_owned());
-            }
-        }
-        view
     }
 }

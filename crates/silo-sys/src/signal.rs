@@ -63,6 +63,20 @@ pub fn ignore(signals: &[i32]) {
     }
 }
 
+/// Has signals end the calling process with 128 and their number, also one that is the first of its pid namespace, where the
+/// default action does nothing, pid_namespaces(7). Until [`crate::exec::reset_signals`].
+pub fn leave_on(signals: &[i32]) {
+    extern "C" fn leave(signal: i32) {
+        // SAFETY: _exit(2) may be called in a handler, signal-safety(7).
+        unsafe { libc::_exit(128 + signal) }
+    }
+    let handler: extern "C" fn(i32) = leave;
+    for signal in signals {
+        // SAFETY: the handler has the form that signal(2) asks for, and touches no memory.
+        unsafe { libc::signal(*signal, handler as libc::sighandler_t) };
+    }
+}
+
 /// Unblocks every signal: after a fork from a process that reads them by descriptor.
 pub fn unblock_all() {
     // SAFETY: an empty set replaces the mask.

@@ -1,7 +1,7 @@
 //! Silo's command line: containers that you can see through.
 #![forbid(unsafe_code)]
 
-use std::path::Path;
+use std::{ffi::OsStr, path::Path};
 
 mod builtin;
 mod cli;
@@ -22,7 +22,8 @@ fn main() {
     let mut words = std::env::args_os();
     let name = words.next().unwrap_or_default();
     let words: Vec<_> = words.collect();
-    let is_runtime = Path::new(&name).file_name() == Some(oci::PROGRAM.as_ref());
+    let name = Path::new(&name).file_name().and_then(OsStr::to_str);
+    let is_runtime = name.is_some_and(|name| oci::NAMES.contains(&name));
     std::process::exit(match is_runtime {
         true => oci::main(&words),
         false => cli::main(words),

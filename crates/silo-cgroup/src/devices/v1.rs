@@ -136,7 +136,14 @@ pub(super) fn apply(dir: &str, rules: &Rules) -> Result<()> {
         if base.remove("a *:*").is_some() {
             deny.write("a")?;
         }
-        write_more(&mut allow, &want, &base)?;
+        // In the order asked for, which is the order that the list then shows.
+        for exception in &lists.exceptions {
+            let device = exception.device();
+            let more = exception.access & !base.get(&device).unwrap_or(&0);
+            if more != 0 {
+                allow.write(&format!("{device} {}", letters(more)))?;
+            }
+        }
         write_more(&mut deny, &base, &want)?;
     }
     if read()? == want {

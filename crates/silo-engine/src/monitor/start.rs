@@ -75,7 +75,7 @@ impl Start<'_> {
         let layout = Layout::detect()?;
         let cgroup = self.make_cgroup(&layout, &facts.cgroup, &spec)?;
         clock.step("cgroup");
-        let view = CgroupView::within(&cgroup);
+        let view = CgroupView::of(&layout);
         let born_in = cgroup.open_dir_fd()?;
         let mut pipes = Pipes::new(config)?;
         let request = Request {
@@ -92,7 +92,10 @@ impl Start<'_> {
             die_with_parent: true,
             configure: network.configure(config),
             connect: network.connect(),
-            standalone: Standalone::default(),
+            standalone: Standalone {
+                groups: cgroup.dirs().to_vec(),
+                ..Standalone::default()
+            },
         };
         let created = silo_runtime::create(request)?;
         clock.step("clone");

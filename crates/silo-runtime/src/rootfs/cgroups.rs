@@ -12,7 +12,7 @@ use rustix::{
         fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
     },
 };
-use silo_sys::mount::{MountAttr, mount_setattr};
+use silo_sys::mount::{MountAttr, attr, mount_setattr};
 use silo_types::{Doing, Result};
 
 use super::{Rootfs, attach};
@@ -36,21 +36,27 @@ pub struct CgroupHierarchy {
     pub options: Vec<String>,
     /// Other names for it: `cpu` → `cpu,cpuacct`.
     pub links: Vec<String>,
-    /// The container's group as the host sees it. Without one the hierarchy is mounted anew, and its root is that of the
-    /// cgroup namespace.
-    pub group: Option<String>,
 }
 
 impl Rootfs {
-    /// `groups` are those of the view's hierarchies that name one, detached.
+    /// `groups` are the container's own, one for each hierarchy, detached; none: the hierarchies are mounted anew, and their roots are
+    /// those of the cgroup namespace. `only_seen`: read-only whatever is asked for (2023-25809).
     pub(super) fn mount_cgroup(
         &self,
         step: &MountStep,
         view: &CgroupView,
-        groups: &mut [Option<OwnedFd>],
+        groups: &[OwnedFd],
+        only_seen: bool,
     ) -> Result<()> {
         let target = self.target(&step.target, FileType::Directory)?;
         let flags = MountAttrFlags::from_bits_retain(step.options.set as u32);
+        let read_only = if only_seen { attr::RDONLY } else { 0 };
+        let change = MountAttr {
+            set: step.options.set | read_only,
+            clear: step.options.clear & !read_only,
+            propagation: MS_PRIVATE,
+            ..MountAttr::default()
+        };
         let mount_one = |kind: &str, data: &[&str], onto: BorrowedFd<'_>| -> Result<()> {
             let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).doing("fsopen")?;
             fsconfig_set_string(&context, "source", "cgroup").doing("set its source")?;
@@ -66,7 +72,16 @@ impl Rootfs {
             attach(&mount, &onto)
         };
         let hierarchies = match view {
-            CgroupView::V2 => return mount_one("cgroup2", &[], target.as_fd()),
+            CgroupView::V2 => {
+                return match groups.first() {
+                    Some(group) => {
+                        mount_setattr(group.as_fd(), c"", false, &change)
+                            .doing("set its options")?;
+                        attach(group, &target)
+                    }
+                    None => mount_one("cgroup2", &[], target.as_fd()),
+                };
+            }
             CgroupView::V1(hierarchies) => hierarchies,
         };
         let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).doing("fsopen")?;
@@ -86,11 +101,12 @@ impl Rootfs {
             }
         }
         attach(&top, &target)?;
-        for (hierarchy, group) in hierarchies.iter().zip(groups) {
-            match group.take() {
+        let mut groups = groups.iter();
+        for hierarchy in hierarchies {
+            match groups.next() {
                 Some(group) => {
                     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-                    move_mount(&group, "", &top, hierarchy.name.as_str(), flags)
+                    move_mount(group, "", &top, hierarchy.name.as_str(), flags)
                         .doing_with(|| format!("attach {}", hierarchy.name))?;
                 }
                 None => {
@@ -100,12 +116,6 @@ impl Rootfs {
                 }
             }
         }
-        let change = MountAttr {
-            set: step.options.set,
-            clear: step.options.clear,
-            propagation: MS_PRIVATE,
-            ..MountAttr::default()
-        };
         mount_setattr(top.as_fd(), c"", true, &change).doing("set the options of all")
     }
 }

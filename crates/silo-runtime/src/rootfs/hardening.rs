@@ -14,11 +14,7 @@ use silo_sys::mount::{MountAttr, attr, mount_setattr};
 use silo_types::{Doing, Error, Result};
 
 use super::{Rootfs, attach, new_filesystem, set_attributes};
-use crate::{
-    mount_options::MountOptions,
-    plan::{MountStep, MountWhat, Plan},
-    sysctl::Sysctl,
-};
+use crate::{mount_options::MountOptions, plan::Plan, sysctl::Sysctl};
 
 impl Rootfs {
     /// Masks and read-only paths, system settings, the root's own read-only flag: after all mounts.
@@ -93,7 +89,13 @@ impl Rootfs {
     fn mask(&self, paths: &[String]) -> Result<()> {
         let mut empty: Option<OwnedFd> = None;
         let mut null: Option<OwnedFd> = None;
+        // Some callers name a path twice, and a second cover hides nothing more.
+        let mut done: Vec<&str> = Vec::with_capacity(paths.len());
         for path in paths {
+            if done.contains(&path.as_str()) {
+                continue;
+            }
+            done.push(path);
             let named = |error: Error| error.context(format!("masked path {path}"));
             let Some(target) = self.existing(path)? else {
                 continue;
@@ -156,18 +158,13 @@ fn cover(mount: &OwnedFd, target: &OwnedFd) -> Result<()> {
 }
 
 fn empty_tmpfs() -> Result<OwnedFd> {
-    let step = MountStep {
-        target: String::new(),
-        what: MountWhat::Cgroup,
-        options: MountOptions {
-            set: attr::RDONLY | attr::NOSUID | attr::NODEV | attr::NOEXEC,
-            data: vec![
-                ("size".to_owned(), Some("0".to_owned())),
-                ("nr_inodes".to_owned(), Some("1".to_owned())),
-            ],
-            ..Default::default()
-        },
-        id_map: None,
+    let options = MountOptions {
+        set: attr::RDONLY | attr::NOSUID | attr::NODEV | attr::NOEXEC,
+        data: vec![
+            ("size".to_owned(), Some("0".to_owned())),
+            ("nr_inodes".to_owned(), Some("1".to_owned())),
+        ],
+        ..MountOptions::default()
     };
-    new_filesystem("tmpfs", "tmpfs", &step, 0)
+    new_filesystem("tmpfs", "tmpfs", &options)
 }

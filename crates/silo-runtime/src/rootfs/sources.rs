@@ -19,9 +19,9 @@ use silo_sys::{
 };
 use silo_types::{Doing, Error, Kind, Result};
 
-use super::{CgroupView, Root, new_filesystem};
+use super::{Root, new_filesystem};
 use crate::{
-    mount_options::MS_PRIVATE,
+    mount_options::{MS_PRIVATE, MS_SLAVE},
     plan::{DeviceNode, MountMaps, MountStep, MountWhat, Plan},
 };
 
@@ -39,20 +39,24 @@ pub(crate) struct IdSpaces {
 pub(crate) struct Sources {
     pub(super) mounts: Vec<Option<OwnedFd>>,
     pub(super) devices: Option<Vec<Option<OwnedFd>>>,
-    /// The container's control groups, in the order of the view's hierarchies.
-    pub(super) groups: Vec<Option<OwnedFd>>,
+    /// The container's own control groups, in the order of the hierarchies, where they are shown instead of these.
+    pub(super) groups: Vec<OwnedFd>,
+    /// For what is taken from the container itself, later.
+    spaces: IdSpaces,
 }
 
 const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags::OPEN_TREE_CLOEXEC);
 
 /// Opens what the plan takes from the host. Must run before the mount namespace is made private, so that `rslave` and `rshared`
 /// still can follow the host's mounts.
-pub(crate) fn open_sources(plan: &Plan, spaces: &IdSpaces, view: &CgroupView) -> Result<Sources> {
+///
+/// `groups`: the folders of the container's control groups, a hierarchy each; none: they are not to be shown.
+pub(crate) fn open_sources(plan: &Plan, spaces: IdSpaces, groups: &[String]) -> Result<Sources> {
     let open = |(at, step): (usize, &MountStep)| match &step.what {
         MountWhat::Bind { source, recursive } => {
             open_bind(source, *recursive, step.options.plain_source)
                 .and_then(|tree| {
-                    configure(&tree, step, id_space(at, step, spaces)?)?;
+                    configure(&tree, step, id_space(at, step, &spaces)?)?;
                     Ok(Some(tree))
                 })
                 .map_err(|e| e.context(format!("mount {}", step.target)))
@@ -68,36 +72,30 @@ pub(crate) fn open_sources(plan: &Plan, spaces: &IdSpaces, view: &CgroupView) ->
         ),
         None => None,
     };
+    let mounts = plan.mounts.iter().enumerate().map(open);
+    let mounts = mounts.collect::<Result<_>>()?;
     Ok(Sources {
-        mounts: plan
-            .mounts
-            .iter()
-            .enumerate()
-            .map(open)
-            .collect::<Result<_>>()?,
+        mounts,
         devices,
-        groups: open_groups(plan, view)?,
+        groups: open_groups(plan, groups)?,
+        spaces,
     })
 }
 
-fn open_groups(plan: &Plan, view: &CgroupView) -> Result<Vec<Option<OwnedFd>>> {
-    let is_shown = || plan.mounts.iter().any(|s| s.what == MountWhat::Cgroup);
-    let hierarchies = match view {
-        CgroupView::V1(hierarchies) if is_shown() => hierarchies.as_slice(),
-        _ => &[],
-    };
+/// Their options are set where they are attached.
+fn open_groups(plan: &Plan, groups: &[String]) -> Result<Vec<OwnedFd>> {
+    if !plan.mounts.iter().any(|s| s.what == MountWhat::Cgroup) {
+        return Ok(Vec::new());
+    }
     let open = |group: &String| {
         open_tree(CWD, group.as_str(), CLONE).doing_with(|| format!("control group {group}"))
     };
-    hierarchies
-        .iter()
-        .map(|hierarchy| hierarchy.group.as_ref().map(open).transpose())
-        .collect()
+    groups.iter().map(open).collect()
 }
 
-/// The tree of a root that is a folder of the host, detached. It shares nothing with the mount that it was taken from: no root
-/// of that kind can be entered by pivot_root(2).
-pub(crate) fn open_root(root: Root) -> Result<OwnedFd> {
+/// The tree of a root that is a folder of the host, detached, and no peer of the host's mounts: no root of that kind can be
+/// entered by pivot_root(2).
+pub(crate) fn open_root(root: Root, plan: &Plan) -> Result<OwnedFd> {
     let path = match root {
         Root::Mount(mount) => return Ok(mount),
         Root::Path(path) => path,
@@ -105,23 +103,31 @@ pub(crate) fn open_root(root: Root) -> Result<OwnedFd> {
     let named = || format!("root file system {}", path.display());
     let tree =
         open_tree(CWD, path.as_path(), CLONE | OpenTreeFlags::AT_RECURSIVE).doing_with(named)?;
-    let private = MountAttr {
-        propagation: MS_PRIVATE,
+    let change = MountAttr {
+        propagation: match plan.root_propagation {
+            Some((MS_SLAVE, _)) => MS_SLAVE,
+            _ => MS_PRIVATE,
+        },
         ..MountAttr::default()
     };
-    mount_setattr(tree.as_fd(), c"", true, &private).doing_with(named)?;
+    mount_setattr(tree.as_fd(), c"", true, &change).doing_with(named)?;
     Ok(tree)
 }
 
 impl Sources {
-    /// Makes the mounts of /proc and /sys. In a user namespace the kernel allows them only while whole ones are seen
+    pub(super) fn space_of(&self, at: usize, step: &MountStep) -> Result<Option<&OwnedFd>> {
+        id_space(at, step, &self.spaces)
+    }
+
+    /// Makes the mounts of /proc and /sys, and the others that need no look at what they cover, so that the kernel lists them in
+    /// order. In a user namespace the kernel allows them only while whole ones are seen
     /// (`mount_too_revealing`): so before the host's tree is dropped.
     pub(crate) fn make_kernels_own(&mut self, plan: &Plan) -> Result<()> {
         for (at, step) in plan.mounts.iter().enumerate() {
             if let MountWhat::New { kind, source } = &step.what
-                && matches!(kind.as_str(), "proc" | "sysfs")
+                && (matches!(kind.as_str(), "proc" | "sysfs") || step.stands_alone())
             {
-                let made = match new_filesystem(kind, source, step, 0) {
+                let made = match new_filesystem(kind, source, &step.options) {
                     Err(error) if plan.user_namespace.is_some() => instead(kind, step, error),
                     made => made,
                 };
@@ -135,6 +141,9 @@ impl Sources {
 
 /// Without a network namespace of its own a user namespace gets no new sysfs: then the host's is seen, read-only (2023-25809).
 fn instead(kind: &str, step: &MountStep, error: Error) -> Result<OwnedFd> {
+    if kind != "proc" && kind != "sysfs" {
+        return Err(error);
+    }
     if kind == "proc" {
         return Err(error.context(
             "in a user namespace /proc needs a PID namespace of the container's own, and a whole /proc where Silo runs",
@@ -176,7 +185,7 @@ fn id_space<'a>(at: usize, step: &MountStep, spaces: &'a IdSpaces) -> Result<Opt
         .ok_or_else(|| Error::internal("its maps were not made"))
 }
 
-fn configure(tree: &OwnedFd, step: &MountStep, ids: Option<&OwnedFd>) -> Result<()> {
+pub(super) fn configure(tree: &OwnedFd, step: &MountStep, ids: Option<&OwnedFd>) -> Result<()> {
     let options = &step.options;
     let (propagation, whole) = options.propagation.unwrap_or((MS_PRIVATE, true));
     let change = |set, clear, propagation, recursive| {

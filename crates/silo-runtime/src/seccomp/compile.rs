@@ -157,7 +157,7 @@ fn check_name(name: &str, action: Action) -> Result<()> {
         ("", _) => Err(Error::invalid("seccomp profile: a call's name is empty")),
         // The process that loads the filter hands its listener over with these, which nobody could answer yet.
         ("write" | "sendmsg", Action::ScmpActNotify) => Err(Error::invalid(format!(
-            "seccomp profile: SCMP_ACT_NOTIFY cannot be used for {name}"
+            "seccomp profile: SCMP_ACT_NOTIFY cannot be used for the {name} syscall"
         ))),
         _ => Ok(()),
     }

@@ -43,7 +43,8 @@ impl Filter {
     /// Compiles a profile; errors as [`compile`].
     ///
     /// The flag TSYNC is left out, as in runc: the thread that loads the filter is the only one that lives on through exec. So is
-    /// WAIT_KILLABLE_RECV when no call notifies, since the kernel refuses it then.
+    /// WAIT_KILLABLE_RECV when no call notifies, since the kernel refuses it then. A profile that says nothing of flags means
+    /// SPEC_ALLOW, as with runc: a filter is no reason to slow all that runs under it (Linux from 5.16 has it so by itself).
     pub fn new(profile: &LinuxSeccomp) -> Result<Filter> {
         let notify = LinuxSeccompAction::ScmpActNotify;
         let notifies = profile
@@ -56,7 +57,8 @@ impl Filter {
             program: compile(profile)?,
             flags: Flags {
                 log: has(LinuxSeccompFilterFlag::SeccompFilterFlagLog),
-                spec_allow: has(LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow),
+                spec_allow: profile.flags().is_none()
+                    || has(LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow),
                 tsync: false,
                 wait_killable_recv: notifies
                     && has(LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv),
@@ -71,6 +73,16 @@ impl Filter {
                     metadata: profile.listener_metadata().clone(),
                 }),
         })
+    }
+
+    /// The flags of seccomp(2) by their number, `SECCOMP_FILTER_FLAG_*` of linux/seccomp.h.
+    pub fn kernel_flags(&self) -> u32 {
+        let flag = |is_set: bool, bit: u32| u32::from(is_set) << bit;
+        flag(self.flags.tsync, 0)
+            | flag(self.flags.log, 1)
+            | flag(self.flags.spec_allow, 2)
+            | flag(self.notifies, 3)
+            | flag(self.flags.wait_killable_recv, 5)
     }
 
     /// A filter that notifies is of use only with an agent, which must be told whose process asks.

@@ -65,6 +65,8 @@ pub fn default_profile(capabilities: CapSet) -> LinuxSeccomp {
             Arch::ScmpArchX86,
             Arch::ScmpArchX32,
         ]))
+        // Silo's own keeps the kernel's mitigations.
+        .set_flags(Some(Vec::new()))
         .set_syscalls(Some(entries));
     profile
 }

@@ -2,9 +2,9 @@
 
 use std::{
     fs,
-    io::IoSlice,
+    io::{IoSlice, IsTerminal},
     mem::MaybeUninit,
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::Path,
 };
 
@@ -18,6 +18,7 @@ use rustix::{
 use silo_types::{Doing, Error, Result};
 
 use super::options::Words;
+use crate::terminal;
 
 /// Whether a terminal is asked for and somebody is there to have it.
 ///
@@ -35,9 +36,27 @@ pub fn check(words: &Words, terminal: bool, detached: bool) -> Result<Option<&st
     }
 }
 
+/// Whether what a terminal prints goes to another terminal: else its reader wants lines as programs write them.
+pub fn is_screen() -> bool {
+    terminal::stdin_is_terminal() && std::io::stdout().is_terminal()
+}
+
 /// Sends the master of a terminal to who listens on `socket`.
 pub fn send(socket: &str, master: &OwnedFd) -> Result<()> {
-    let doing = || format!("send the terminal to {socket}");
+    send_named(socket, master.as_fd(), "/dev/ptmx", "terminal")
+}
+
+/// Sends a pidfd of the process to who listens on `--pidfd-socket`, if that is given.
+pub fn send_pidfd(words: &Words, pidfd: BorrowedFd<'_>, kind: &str) -> Result<()> {
+    match words.get("pidfd-socket").filter(|path| !path.is_empty()) {
+        Some(socket) => send_named(socket, pidfd, kind, "pidfd"),
+        None => Ok(()),
+    }
+}
+
+/// A descriptor with the name that runc's readers expect.
+fn send_named(socket: &str, passed: BorrowedFd<'_>, name: &str, what: &str) -> Result<()> {
+    let doing = || format!("send the {what} to {socket}");
     let stream = socket_with(
         AddressFamily::UNIX,
         SocketType::STREAM,
@@ -47,8 +66,8 @@ pub fn send(socket: &str, master: &OwnedFd) -> Result<()> {
     .doing_with(doing)?;
     // By descriptor: the path may be longer than a socket's name can be.
     let path = Path::new(socket);
-    let (folder, name) = (path.parent(), path.file_name());
-    let (Some(folder), Some(name)) = (folder, name) else {
+    let (folder, file) = (path.parent(), path.file_name());
+    let (Some(folder), Some(file)) = (folder, file) else {
         return Err(Error::invalid(format!("{socket:?} names no socket")));
     };
     let folder = match folder.as_os_str().is_empty() {
@@ -59,14 +78,14 @@ pub fn send(socket: &str, master: &OwnedFd) -> Result<()> {
         .doing_with(doing)?;
     let path = Path::new("/proc/self/fd")
         .join(folder.as_raw_fd().to_string())
-        .join(name);
+        .join(file);
     let address = SocketAddrUnix::new(path).doing_with(doing)?;
     connect(&stream, &address).doing_with(doing)?;
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let passed = [master.as_fd()];
+    let passed = [passed];
     control.push(SendAncillaryMessage::ScmRights(&passed));
-    let name = [IoSlice::new(b"/dev/ptmx")];
+    let name = [IoSlice::new(name.as_bytes())];
     sendmsg(&stream, &name, &mut control, SendFlags::NOSIGNAL)
         .doing_with(doing)
         .map(drop)

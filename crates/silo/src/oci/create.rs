@@ -2,10 +2,13 @@
 
 use std::{os::fd::AsFd, path::Path};
 
+use oci_spec::runtime::{LinuxSeccomp, Process};
 use silo_engine::Session;
 use silo_runtime::{
     bundle::Bundle,
+    capabilities,
     container::{self, Made, Order as Making},
+    seccomp::Filter,
 };
 use silo_types::{Error, Result};
 
@@ -29,6 +32,7 @@ const CONSOLE: Opt = value(
     "where to send the terminal",
 );
 const PID_FILE: Opt = value("pid-file", '\0', "FILE", "where to write the pid");
+const PIDFD: Opt = value("pidfd-socket", '\0', "SOCKET", "where to send a pidfd");
 const PRESERVE: Opt = value(
     "preserve-fds",
     '\0',
@@ -43,12 +47,15 @@ const NO_PIVOT: Opt = switch(
 const KEYRING: Opt = switch("no-new-keyring", '\0', "keep the caller's session keyring");
 const SUBREAPER: Opt = switch("no-subreaper", '\0', "taken for callers of runc");
 
-static CREATE_OPTIONS: [Opt; 6] = [BUNDLE, CONSOLE, PID_FILE, NO_PIVOT, KEYRING, PRESERVE];
+static CREATE_OPTIONS: [Opt; 7] = [
+    BUNDLE, CONSOLE, PID_FILE, PIDFD, NO_PIVOT, KEYRING, PRESERVE,
+];
 
-static RUN_OPTIONS: [Opt; 9] = [
+static RUN_OPTIONS: [Opt; 10] = [
     BUNDLE,
     CONSOLE,
     PID_FILE,
+    PIDFD,
     NO_PIVOT,
     KEYRING,
     PRESERVE,
@@ -80,25 +87,36 @@ pub static RUN: Verb = Verb {
 };
 
 fn create(globals: &Globals, words: &Words) -> Result<i32> {
-    let bundle = load(words)?;
+    let mut bundle = load(globals, words)?;
+    if bundle.spec.process().is_none() {
+        // It is needed by a start alone, which then fails (config.md, "Process").
+        let mut none = Process::default();
+        none.set_args(None);
+        bundle.spec.set_process(Some(none));
+    }
     let socket = console::check(words, wants_terminal(&bundle), true)?;
     let made = container::make(&globals.root, &making(words, &bundle, true)?)?;
+    told_as_made(globals, &bundle, &made);
     made.detach(|made| hand_over(made, words, socket))?;
     Ok(0)
 }
 
 fn run(globals: &Globals, words: &Words) -> Result<i32> {
-    let bundle = load(words)?;
+    let bundle = load(globals, words)?;
     let detach = words.has("detach");
     let socket = console::check(words, wants_terminal(&bundle), detach)?;
     let made = container::make(&globals.root, &making(words, &bundle, false)?)?;
+    told_as_made(globals, &bundle, &made);
     let running = made.start(|made| {
         hand_over(made, words, socket)?;
         match &made.terminal {
-            Some(master) if !terminal::stdin_is_terminal() => silo_runtime::make_plain(master),
+            Some(master) if !console::is_screen() => silo_runtime::make_plain(master),
             _ => Ok(()),
         }
     })?;
+    globals
+        .log
+        .debug("init: closing the pipe to signal completion: the program runs");
     if detach {
         return Ok(0);
     }
@@ -115,9 +133,43 @@ fn run(globals: &Globals, words: &Words) -> Result<i32> {
     Ok(code)
 }
 
-fn load(words: &Words) -> Result<Bundle> {
+/// What has happened, in the words that readers of runc's log look for.
+fn told_as_made(globals: &Globals, bundle: &Bundle, made: &Made) {
+    let log = &globals.log;
+    let pid = made.pid();
+    log.debug(&format!(
+        "nsexec container setup: process {pid} is in its control groups and namespaces"
+    ));
+    log.debug(&format!(
+        "child process in init(): process {pid} has its root and mounts, and waits"
+    ));
+    let profile = bundle
+        .spec
+        .linux()
+        .as_ref()
+        .and_then(|l| l.seccomp().as_ref());
+    told_filter(globals, profile);
+}
+
+/// The flags of seccomp(2) that a filter is loaded with.
+pub fn told_filter(globals: &Globals, profile: Option<&LinuxSeccomp>) {
+    if let Some(profile) = profile.filter(|_| globals.log.debug)
+        && let Ok(filter) = Filter::new(profile)
+    {
+        let flags = filter.kernel_flags();
+        globals.log.debug(&format!("seccomp filter flags: {flags}"));
+    }
+}
+
+fn load(globals: &Globals, words: &Words) -> Result<Bundle> {
     let path = words.get("bundle").filter(|path| !path.is_empty());
     let mut bundle = Bundle::load(Path::new(path.unwrap_or(".")))?;
+    let process = bundle.spec.process().as_ref();
+    for name in process.map(capabilities::not_ambient).unwrap_or_default() {
+        globals.log.warning(&format!(
+            "can't raise ambient capability {name}: it is not both permitted and inheritable"
+        ));
+    }
     if let Some(process) = bundle.spec.process_mut()
         && activated() > 0
     {
@@ -178,5 +230,6 @@ fn hand_over(made: &mut Made, words: &Words, socket: Option<&str>) -> Result<()>
         console::send(socket, master)?;
         made.terminal = None;
     }
+    console::send_pidfd(words, made.pidfd(), "standard")?;
     console::write_pid(words, made.pid())
 }

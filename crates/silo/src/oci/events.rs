@@ -149,7 +149,7 @@ fn sample(group: &Cgroup) -> Result<Value> {
         "cpuset": cpuset(group),
         "memory": with_pressure(memory(&stats, raw_memory(group)), stats.pressure.memory),
         "pids": {"current": pids.current, "limit": pids.limit.unwrap_or(0)},
-        "blkio": with_pressure(block_io(&stats), stats.pressure.io),
+        "blkio": with_pressure(block_io(group), stats.pressure.io),
         "hugetlb": {},
         "intel_rdt": {},
         "network_interfaces": null,
@@ -223,22 +223,51 @@ fn read(group: &Cgroup, controller: Controller, name: &str) -> Option<String> {
     std::fs::read_to_string(format!("{}/{name}", group.dir(place))).ok()
 }
 
-/// Sums over all disks, as a device of number 0:0.
-fn block_io(stats: &Stats) -> Value {
-    let Some(io) = stats.io else {
-        return json!({});
-    };
-    let entries = |read: u64, write: u64| {
-        json!([
-            {"op": "Read", "value": read},
-            {"op": "Write", "value": write},
-            {"op": "Total", "value": read + write},
-        ])
+/// What went to and from each disk, as v2 and v1 tell it.
+fn block_io(group: &Cgroup) -> Value {
+    if let Some(text) = read(group, Controller::Io, "io.stat") {
+        return json!({
+            "ioServiceBytesRecursive": of_io_stat(&text, "rbytes", "wbytes"),
+            "ioServicedRecursive": of_io_stat(&text, "rios", "wios"),
+        });
+    }
+    let of = |name: &str| {
+        let file = format!("blkio.throttle.{name}_recursive");
+        let text = read(group, Controller::Io, &file).unwrap_or_default();
+        text.lines().filter_map(of_blkio).collect::<Vec<Value>>()
     };
     json!({
-        "ioServiceBytesRecursive": entries(io.read_bytes, io.write_bytes),
-        "ioServicedRecursive": entries(io.read_ops, io.write_ops),
+        "ioServiceBytesRecursive": of("io_service_bytes"),
+        "ioServicedRecursive": of("io_serviced"),
     })
+}
+
+/// An entry of runc's for `8:0`.
+fn entry(disk: &str, op: &str, value: u64) -> Option<Value> {
+    let (major, minor) = disk.split_once(':')?;
+    let (major, minor): (u64, u64) = (major.parse().ok()?, minor.parse().ok()?);
+    Some(json!({"major": major, "minor": minor, "op": op, "value": value}))
+}
+
+/// `8:0 Read 4096`; the sum over all disks has no number, and is left out.
+fn of_blkio(line: &str) -> Option<Value> {
+    let mut words = line.split_whitespace();
+    let (disk, op) = (words.next()?, words.next()?);
+    entry(disk, op, words.next()?.parse().ok()?)
+}
+
+/// `8:0 rbytes=4096 wbytes=0 rios=1 wios=0 dbytes=0 dios=0`
+fn of_io_stat(text: &str, read: &str, write: &str) -> Vec<Value> {
+    let of_line = |line: &str| {
+        let (disk, rest) = line.split_once(' ')?;
+        let number = |key: &str| {
+            let mut words = rest.split(' ');
+            words.find_map(|word| word.strip_prefix(key)?.strip_prefix('=')?.parse().ok())
+        };
+        let (read, write): (u64, u64) = (number(read)?, number(write)?);
+        Some([entry(disk, "Read", read)?, entry(disk, "Write", write)?])
+    };
+    text.lines().filter_map(of_line).flatten().collect()
 }
 
 fn with_pressure(mut value: Value, pressure: Option<Psi>) -> Value {
@@ -259,6 +288,23 @@ fn with_pressure(mut value: Value, pressure: Option<Psi>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn disks_are_told_apart() {
+        let text = "8:0 rbytes=4096 wbytes=0 rios=1 wios=2\n253:1 rbytes=1 wbytes=5 rios=1 wios=0\n8:16 \n";
+        let bytes = of_io_stat(text, "rbytes", "wbytes");
+        assert_eq!(bytes.len(), 4);
+        assert_eq!(
+            bytes[3],
+            json!({"major": 253, "minor": 1, "op": "Write", "value": 5})
+        );
+        let told = of_blkio("8:0 Sync 12").unwrap();
+        assert_eq!(
+            told,
+            json!({"major": 8, "minor": 0, "op": "Sync", "value": 12})
+        );
+        assert_eq!(of_blkio("Total 12"), None);
+    }
 
     #[test]
     fn intervals() {

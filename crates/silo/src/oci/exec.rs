@@ -3,6 +3,7 @@
 use std::{os::fd::AsFd, path::PathBuf};
 
 use oci_spec::runtime::{Capabilities, Process, Spec};
+use rustix::thread::{CpuSet, sched_getaffinity};
 use silo_cgroup::Cgroup;
 use silo_engine::Session;
 use silo_runtime::{
@@ -15,7 +16,7 @@ use silo_types::{Doing, Error, Result};
 
 use super::{
     Verb, console,
-    create::{open_from_3, preserve_fds},
+    create::{open_from_3, preserve_fds, told_filter},
     globals::Globals,
     options::{self, Opt, Order, Words, switch, value},
 };
@@ -60,10 +61,10 @@ static OPTIONS: [Opt; 19] = [
         "PATH",
         "in this group below the container's",
     ),
-    value("process-label", '\0', "LABEL", "not available: SELinux"),
-    value("apparmor", '\0', "PROFILE", "not available: AppArmor"),
+    value("process-label", '\0', "LABEL", "SELinux label to run with"),
+    value("apparmor", '\0', "PROFILE", "AppArmor profile to run with"),
     switch("no-subreaper", '\0', "taken for callers of runc"),
-    value("pidfd-socket", '\0', "SOCKET", "not available"),
+    value("pidfd-socket", '\0', "SOCKET", "where to send a pidfd"),
     value("umask", '\0', "MASK", "octal mask of new files"),
 ];
 
@@ -81,20 +82,28 @@ pub static VERB: Verb = Verb {
 fn run(globals: &Globals, words: &Words) -> Result<i32> {
     let seen = globals.root.look(&words.rest[0])?;
     check(&seen, words)?;
+    let log = &globals.log;
     let spec = seen.spec()?;
     let process = process(&spec, words)?;
     let detach = words.has("detach");
     let socket = console::check(words, process.terminal().unwrap_or(false), detach)?;
     let session = enter(&seen, &spec, &process, words)?;
+    let pid = session.pid;
+    log.debug(&format!(
+        "nsexec container setup: process {pid} has joined control groups and namespaces"
+    ));
+    log.debug(&format!(
+        "nsexec[{pid}]: affinity: {}",
+        born_with(&process)?
+    ));
+    log.debug("child process in init(): joined");
+    let profile = spec.linux().as_ref().and_then(|l| l.seccomp().as_ref());
+    told_filter(globals, profile);
+    log.debug("setns_init: about to exec: done, the program runs");
     hand_over(session, words, socket, detach)
 }
 
 fn check(seen: &Seen, words: &Words) -> Result<()> {
-    for missing in ["process-label", "apparmor", "pidfd-socket"] {
-        if words.get(missing).is_some_and(|value| !value.is_empty()) {
-            return Err(Error::unsupported(format!("--{missing} is not available")));
-        }
-    }
     if matches!(seen.life(), Life::Creating | Life::Stopped) {
         return Err(Error::conflict("cannot exec in a stopped container"));
     }
@@ -131,7 +140,8 @@ fn enter(seen: &Seen, spec: &Spec, process: &Process, words: &Words) -> Result<S
         cgroup: born_in.as_ref().map(AsFd::as_fd),
         doors: Some(group.entry(false)?),
         preserved_fds: open_from_3(preserve_fds(words)?)?,
-        plain_terminal: !words.has("detach") && !terminal::stdin_is_terminal(),
+        all_processors: true,
+        plain_terminal: !words.has("detach") && !console::is_screen(),
     };
     silo_runtime::enter(entry).map(Session::from)
 }
@@ -164,7 +174,9 @@ fn group(record: &Record, words: &Words) -> Result<Cgroup> {
     let dirs = (0..group.layout().hierarchies().len()).map(|place| group.dir(place));
     for dir in dirs {
         if !std::path::Path::new(dir).is_dir() {
-            return Err(Error::not_found(format!("cgroup {dir} does not exist")));
+            return Err(Error::not_found(format!(
+                "error adding pid of the new process to cgroups: {dir} does not exist: no such file or directory"
+            )));
         }
     }
     Ok(group)
@@ -189,6 +201,7 @@ fn hand_over(
         (Some(master), Some(socket)) => console::send(socket, master),
         _ => Ok(()),
     };
+    let passed = passed.and_then(|()| console::send_pidfd(words, session.pidfd.as_fd(), "setns"));
     if let Err(error) = passed.and_then(|()| console::write_pid(words, session.pid)) {
         session.signal(silo_types::Signal::KILL);
         return Err(error);
@@ -200,6 +213,31 @@ fn hand_over(
         Some(master) => terminal::relay(&session, master.as_fd(), true),
         None => terminal::wait(&session),
     }
+}
+
+/// The processors that the process was born with, as a mask: those asked for, or else the caller's.
+fn born_with(process: &Process) -> Result<String> {
+    let asked = process.exec_cpu_affinity().as_ref();
+    let asked = asked.and_then(|affinity| affinity.initial().as_deref());
+    let places: Vec<usize> = match asked.map(str::trim).filter(|text| !text.is_empty()) {
+        Some(text) => silo_cgroup::parse::list(text)
+            .unwrap_or_default()
+            .into_iter()
+            .flat_map(|(low, high)| low as usize..=high as usize)
+            .collect(),
+        None => {
+            let own = sched_getaffinity(None).doing("ask for the processors")?;
+            (0..CpuSet::MAX_CPU)
+                .filter(|cpu| own.is_set(*cpu))
+                .collect()
+        }
+    };
+    let mut digits = vec![0u8; places.iter().max().map_or(1, |last| last / 4 + 1)];
+    for cpu in places {
+        digits[cpu / 4] |= 1 << (cpu % 4);
+    }
+    let digits = digits.iter().rev().map(|digit| format!("{digit:x}"));
+    Ok(format!("0x{}", digits.collect::<String>()))
 }
 
 /// What to run: a file's, or the container's own with what was typed over it.
@@ -238,6 +276,18 @@ fn typed(spec: &Spec, words: &Words) -> Result<Process> {
     let mut env = process.env().clone().unwrap_or_default();
     env.extend(words.all("env").map(str::to_owned));
     process.set_env(Some(env));
+    let given = |name: &str| {
+        words
+            .get(name)
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+    };
+    if let Some(label) = given("process-label") {
+        process.set_selinux_label(Some(label));
+    }
+    if let Some(profile) = given("apparmor") {
+        process.set_apparmor_profile(Some(profile));
+    }
     set_user(&mut process, words)?;
     add_capabilities(&mut process, words)?;
     Ok(process)

@@ -31,8 +31,8 @@ use crate::cli::{Context, Run};
 use globals::Globals;
 use options::{HELP, Opt, Order, Words};
 
-/// The name under which the program is this command line alone.
-pub const PROGRAM: &str = "silo-runtime";
+/// The names under which the program is this command line alone: its own, and that of which callers know no other.
+pub const NAMES: [&str; 2] = ["silo-runtime", "runc"];
 
 /// A verb of this command line.
 struct Verb {
@@ -90,6 +90,7 @@ pub fn main(words: &[OsString]) -> i32 {
     };
     match run(&globals, rest) {
         Ok(code) => code,
+        Err(failure) if failure.is_plain(&globals.log) => failure.code,
         Err(failure) => {
             globals.log.failure(failure.doing, &failure.error);
             failure.code
@@ -102,6 +103,23 @@ struct Failure {
     doing: &'static str,
     code: i32,
     error: Error,
+}
+
+impl Failure {
+    /// A program that the kernel did not take when all was made is told to people as the kernel has it, on a line of its own: so do
+    /// runc and shells. True when that is all to be said.
+    fn is_plain(&self, log: &log::Log) -> bool {
+        let text = self.error.to_string();
+        let refused = text.starts_with("exec /").then(|| text.split_once(": "));
+        match (refused.flatten(), &log.file, self.doing) {
+            (Some((program, why)), None, "run failed") => {
+                let why = why.split(':').next().unwrap_or(why);
+                eprintln!("{program}: {why}");
+                true
+            }
+            _ => false,
+        }
+    }
 }
 
 impl From<Error> for Failure {
@@ -179,16 +197,24 @@ fn check_count(verb: &Verb, words: &Words) -> Result<()> {
 
 /// As callers read it: name and version, and the specification that is implemented.
 fn version() -> String {
+    let (name, version) = (called().unwrap_or(NAMES[0]), env!("CARGO_PKG_VERSION"));
     format!(
-        "{PROGRAM} version {}\nspec: {}\n",
-        env!("CARGO_PKG_VERSION"),
+        "{name} version {version} (Silo)\ncommit: v{version}\nspec: {}\n",
         spec::VERSION
     )
 }
 
+/// By which of its names it was called.
+fn called() -> Option<&'static str> {
+    let word = std::env::args_os().next()?;
+    let file = std::path::Path::new(&word).file_name()?;
+    NAMES.into_iter().find(|name| file == *name)
+}
+
 fn overview() -> String {
+    let (name, typed) = (called().unwrap_or(NAMES[0]), called().unwrap_or("silo oci"));
     let mut text = format!(
-        "NAME:\n   {PROGRAM} - OCI runtime\n\nUSAGE:\n   silo oci [global options] command [command options] [arguments...]\n\nCOMMANDS:\n"
+        "NAME:\n   {name} - Open Container Initiative runtime, of Silo\n\nUSAGE:\n   {typed} [global options] command [command options] [arguments...]\n\nCOMMANDS:\n"
     );
     for verb in VERBS {
         text += &format!("   {:10} {}\n", verb.name, verb.about);
@@ -197,8 +223,9 @@ fn overview() -> String {
 }
 
 fn help(verb: &Verb) -> String {
+    let typed = called().unwrap_or("silo oci");
     format!(
-        "NAME:\n   silo oci {} - {}\n\nUSAGE:\n   silo oci {} [command options] {}\n\nOPTIONS:\n{}",
+        "NAME:\n   {typed} {} - {}\n\nUSAGE:\n   {typed} {} [command options] {}\n\nOPTIONS:\n{}",
         verb.name,
         verb.about,
         verb.name,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use silo_observe::{
     HostFacts, Names, Proc,
-    ps::{PsContext, PsRequest},
+    ps::{PsContext, PsRequest, Table},
 };
 use silo_runtime::container;
 use silo_types::{Doing, Error, Result};
@@ -54,7 +54,7 @@ fn table(pids: &[i32], options: &[String]) -> Result<String> {
     };
     let processes = Proc::host()?.collect(pids, request.want());
     let none = HashMap::new();
-    let table = request.table(
+    let mut table = request.table(
         &processes,
         &PsContext {
             host: &HostFacts::now(),
@@ -64,5 +64,19 @@ fn table(pids: &[i32], options: &[String]) -> Result<String> {
             containers: &none,
         },
     );
+    right_align(&mut table);
     Ok(align_cells(&table, 6))
+}
+
+/// Numbers of processes end below each other, as ps(1) prints them and its readers expect.
+fn right_align(table: &mut Table) {
+    const WIDTH: usize = 7;
+    for column in 0..table.header.len() {
+        if matches!(table.header[column].as_str(), "PID" | "PPID") {
+            let rows = table.rows.iter_mut();
+            for row in std::iter::once(&mut table.header).chain(rows) {
+                row[column] = format!("{:>WIDTH$}", row[column]);
+            }
+        }
+    }
 }

@@ -100,7 +100,8 @@ fn run(globals: &Globals, words: &Words) -> Result<i32> {
     if matches!(seen.life(), Life::Creating | Life::Stopped) {
         return Err(Error::conflict("container not running"));
     }
-    let limits = limits(words)?;
+    let mut limits = limits(words)?;
+    container::plain_pids(&mut limits);
     container::group_of(&seen.record)?
         .update(&limits)
         .map(|()| 0)

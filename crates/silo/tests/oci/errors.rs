@@ -95,7 +95,8 @@ fn what_this_runtime_is() {
     let version = oci.ok(&["--version"]);
     let lines: Vec<&str> = version.lines().collect();
     assert!(lines[0].starts_with("silo-runtime version "), "{version}");
-    assert!(lines[1].starts_with("spec: 1.2."), "{version}");
+    assert!(lines[1].starts_with("commit: "), "{version}");
+    assert!(lines[2].starts_with("spec: 1.2."), "{version}");
     let features: Value = serde_json::from_str(&oci.ok(&["features"])).unwrap();
     assert_eq!(features["ociVersionMin"], "1.0.0");
     assert_eq!(features["hooks"].as_array().unwrap().len(), 6);

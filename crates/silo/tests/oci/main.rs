@@ -14,3 +14,4 @@ mod exec;
 mod hooks;
 mod lifecycle;
 mod terminal;
+mod wishes;

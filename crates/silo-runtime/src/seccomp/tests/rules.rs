@@ -52,12 +52,12 @@ fn errors_name_what_is_wrong() {
     let write = vec![entry(&["write"], Action::ScmpActNotify, None, &[])];
     assert!(
         text(compile(&profile(Action::ScmpActAllow, &[], write)))
-            .ends_with("cannot be used for write")
+            .ends_with("cannot be used for the write syscall")
     );
     let sendmsg = vec![entry(&["sendmsg"], Action::ScmpActNotify, None, &[])];
     assert!(
         text(compile(&profile(Action::ScmpActAllow, &[], sendmsg)))
-            .ends_with("cannot be used for sendmsg")
+            .ends_with("cannot be used for the sendmsg syscall")
     );
     let empty = vec![entry(&[""], Action::ScmpActAllow, None, &[])];
     assert!(text(compile(&profile(Action::ScmpActErrno, &[], empty))).ends_with("name is empty"));
@@ -74,6 +74,11 @@ fn errors_name_what_is_wrong() {
 #[test]
 fn flags_follow_the_profile() {
     let mut profile = profile(Action::ScmpActAllow, &[], vec![]);
+    let spec_allow = |profile: &LinuxSeccomp| Filter::new(profile).unwrap().flags.spec_allow;
+    assert!(spec_allow(&profile), "what is not said is as with runc");
+    profile.set_flags(Some(Vec::new()));
+    assert!(!spec_allow(&profile));
+    assert_eq!(Filter::new(&profile).unwrap().kernel_flags(), 0);
     profile.set_flags(Some(vec![
         LinuxSeccompFilterFlag::SeccompFilterFlagLog,
         LinuxSeccompFilterFlag::SeccompFilterFlagTsync,
