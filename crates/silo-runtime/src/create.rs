@@ -64,6 +64,18 @@ pub struct Standalone<'a> {
     pub preserved_fds: u32,
     /// Name of a session keyring of its own; `None`: the caller's.
     pub keyring: Option<CString>,
+    pub placing: Option<Placing<'a>>,
+    /// The maker is in a user namespace.
+    pub is_inside: bool,
+}
+
+/// Puts the first process into its control groups, while it waits for that: for a service manager that takes processes only.
+pub struct Placing<'a>(pub Box<dyn FnOnce(i32) -> Result<()> + 'a>);
+
+impl std::fmt::Debug for Placing<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Placing")
+    }
 }
 
 /// Where the program's standard streams go.
@@ -100,7 +112,8 @@ pub struct Running {
 ///
 /// Errors name the step; nothing is left behind.
 pub fn create(request: Request<'_>) -> Result<Created> {
-    let plan = plan::plan(request.spec)?;
+    let mut plan = plan::plan(request.spec)?;
+    plan.is_inside = request.standalone.is_inside;
     let process = request
         .spec
         .process()
@@ -141,7 +154,7 @@ pub fn create(request: Request<'_>) -> Result<Created> {
             labels: Vec::new(),
             seccomp,
             listener: None,
-            in_user_namespace: plan.user_namespace.is_some(),
+            in_user_namespace: plan.is_bounded(),
             reaper: request.init,
             die_with_parent: request.die_with_parent,
             preserved_fds: request.standalone.preserved_fds,
@@ -158,6 +171,7 @@ pub fn create(request: Request<'_>) -> Result<Created> {
         view: request.view,
         joins,
         entry: request.entry,
+        is_placed_from_outside: request.standalone.placing.is_some(),
         is_connected_from_outside: request.connect.is_some(),
         configure: request.configure,
         door: request.standalone.door,
@@ -172,6 +186,9 @@ pub fn create(request: Request<'_>) -> Result<Created> {
         channel: channel.ok_or_else(|| Error::internal("no start channel"))?,
         terminal: None,
     };
+    if let Some(placing) = request.standalone.placing {
+        created.placed(placing)?;
+    }
     if plan.needs_passage() {
         created.follow()?;
     }
@@ -224,6 +241,17 @@ fn clone_into(
 impl Created {
     pub fn pid(&self) -> i32 {
         self.pid
+    }
+
+    fn placed(&self, placing: Placing<'_>) -> Result<()> {
+        let placed = placing.0(self.pid).and_then(|()| self.channel.send(&Message::Placed));
+        match placed {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.kill();
+                Err(error)
+            }
+        }
     }
 
     /// From the process that went ahead to the container's first one.

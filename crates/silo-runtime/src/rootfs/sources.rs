@@ -55,14 +55,14 @@ pub(crate) fn open_sources(plan: &Plan, spaces: &IdSpaces) -> Result<Sources> {
             .map_err(|e| e.context(format!("mount {}", step.target))),
         _ => Ok(None),
     };
-    let devices = match plan.user_namespace {
-        Some(_) => Some(
+    let devices = match plan.is_bounded() {
+        true => Some(
             plan.devices
                 .iter()
                 .map(open_device)
                 .collect::<Result<_>>()?,
         ),
-        None => None,
+        false => None,
     };
     Ok(Sources {
         mounts: plan
@@ -93,7 +93,7 @@ impl Sources {
                 && matches!(kind.as_str(), "proc" | "sysfs")
             {
                 let made = match new_filesystem(kind, source, step) {
-                    Err(error) if plan.user_namespace.is_some() => instead(kind, step, error),
+                    Err(error) if plan.is_bounded() => instead(kind, step, error),
                     made => made,
                 };
                 let named = |e: Error| e.context(format!("mount {}", step.target));

@@ -82,7 +82,7 @@ pub static RUN: Verb = Verb {
 fn create(globals: &Globals, words: &Words) -> Result<i32> {
     let bundle = load(words)?;
     let socket = console::check(words, wants_terminal(&bundle), true)?;
-    let made = container::make(&globals.root, &making(words, &bundle, true)?)?;
+    let made = container::make(&globals.root, &making(globals, words, &bundle, true)?)?;
     made.detach(|made| hand_over(made, words, socket))?;
     Ok(0)
 }
@@ -91,7 +91,7 @@ fn run(globals: &Globals, words: &Words) -> Result<i32> {
     let bundle = load(words)?;
     let detach = words.has("detach");
     let socket = console::check(words, wants_terminal(&bundle), detach)?;
-    let made = container::make(&globals.root, &making(words, &bundle, false)?)?;
+    let made = container::make(&globals.root, &making(globals, words, &bundle, false)?)?;
     let running = made.start(|made| {
         hand_over(made, words, socket)?;
         match &made.terminal {
@@ -115,7 +115,7 @@ fn run(globals: &Globals, words: &Words) -> Result<i32> {
     Ok(code)
 }
 
-fn load(words: &Words) -> Result<Bundle> {
+pub fn load(words: &Words) -> Result<Bundle> {
     let path = words.get("bundle").filter(|path| !path.is_empty());
     let mut bundle = Bundle::load(Path::new(path.unwrap_or(".")))?;
     if let Some(process) = bundle.spec.process_mut()
@@ -141,18 +141,24 @@ fn activated() -> u32 {
     }
 }
 
-fn wants_terminal(bundle: &Bundle) -> bool {
+pub fn wants_terminal(bundle: &Bundle) -> bool {
     let process = bundle.spec.process().as_ref();
     process.is_some_and(|process| process.terminal().unwrap_or(false))
 }
 
-fn making<'a>(words: &'a Words, bundle: &'a Bundle, waits: bool) -> Result<Making<'a>> {
+fn making<'a>(
+    globals: &Globals,
+    words: &'a Words,
+    bundle: &'a Bundle,
+    waits: bool,
+) -> Result<Making<'a>> {
     Ok(Making {
         id: &words.rest[0],
         bundle,
         preserved_fds: open_from_3(preserve_fds(words)?.saturating_add(activated()))?,
         keyring: !words.has("no-new-keyring"),
         waits,
+        systemd: globals.systemd,
     })
 }
 

@@ -60,8 +60,8 @@ static OPTIONS: [Opt; 19] = [
         "PATH",
         "in this group below the container's",
     ),
-    value("process-label", '\0', "LABEL", "not available: SELinux"),
-    value("apparmor", '\0', "PROFILE", "not available: AppArmor"),
+    value("process-label", '\0', "LABEL", "SELinux label to run with"),
+    value("apparmor", '\0', "PROFILE", "AppArmor profile to run with"),
     switch("no-subreaper", '\0', "taken for callers of runc"),
     value("pidfd-socket", '\0', "SOCKET", "not available"),
     value("umask", '\0', "MASK", "octal mask of new files"),
@@ -90,7 +90,7 @@ fn run(globals: &Globals, words: &Words) -> Result<i32> {
 }
 
 fn check(seen: &Seen, words: &Words) -> Result<()> {
-    for missing in ["process-label", "apparmor", "pidfd-socket"] {
+    for missing in ["pidfd-socket"] {
         if words.get(missing).is_some_and(|value| !value.is_empty()) {
             return Err(Error::unsupported(format!("--{missing} is not available")));
         }
@@ -110,8 +110,14 @@ fn enter(seen: &Seen, spec: &Spec, process: &Process, words: &Words) -> Result<S
     let gone = || Error::conflict("cannot exec in a stopped container");
     let main = seen.main().ok_or_else(gone)?;
     let target = hold(main).ok_or_else(gone)?;
-    let group = group(&seen.record, words)?;
-    let born_in = group.open_dir_fd()?;
+    let group = match seen.record.cgroup.is_empty() {
+        true => None,
+        false => Some(group(&seen.record, words)?),
+    };
+    let born_in = match &group {
+        Some(group) => group.open_dir_fd()?,
+        None => None,
+    };
     let profile = spec.linux().as_ref().and_then(|l| l.seccomp().as_ref());
     let state = silo_runtime::hooks::state(spec, &seen.record.id, &seen.record.bundle);
     let entry = Entry {
@@ -129,7 +135,7 @@ fn enter(seen: &Seen, spec: &Spec, process: &Process, words: &Words) -> Result<S
             false => Stdio::Inherit,
         },
         cgroup: born_in.as_ref().map(AsFd::as_fd),
-        doors: Some(group.entry(false)?),
+        doors: group.map(|group| group.entry(false)).transpose()?,
         preserved_fds: open_from_3(preserve_fds(words)?)?,
         plain_terminal: !words.has("detach") && !terminal::stdin_is_terminal(),
     };
@@ -231,6 +237,12 @@ fn typed(spec: &Spec, words: &Words) -> Result<Process> {
         .set_console_size(None);
     if let Some(cwd) = words.get("cwd").filter(|cwd| !cwd.is_empty()) {
         process.set_cwd(PathBuf::from(cwd));
+    }
+    if let Some(profile) = words.get("apparmor").filter(|name| !name.is_empty()) {
+        process.set_apparmor_profile(Some(profile.to_owned()));
+    }
+    if let Some(label) = words.get("process-label").filter(|label| !label.is_empty()) {
+        process.set_selinux_label(Some(label.to_owned()));
     }
     if words.has("no-new-privs") {
         process.set_no_new_privileges(Some(true));
