@@ -23,6 +23,8 @@ pub enum Existing {
     Refuse,
     /// Take it over with the limits that it has: for an orchestrator that prepares groups.
     Adopt,
+    /// The same for one that a service manager made, whose are the groups above: nothing is changed there.
+    Managed,
 }
 
 /// A control group, by its directory in each hierarchy. Holds no descriptor.
@@ -66,7 +68,7 @@ impl Cgroup {
         let group = Cgroup::at(layout, path);
         let required = limits::v2_controllers(layout, &steps);
         make::make(layout, path, &group.dirs, required, existing)?;
-        let outcome = limits::apply(&group.dirs, &steps, existing == Existing::Adopt)
+        let outcome = limits::apply(&group.dirs, &steps, existing != Existing::Refuse)
             .and_then(|()| devices::apply(&group, &rules));
         match outcome {
             Ok(()) => Ok(group),
@@ -110,6 +112,21 @@ impl Cgroup {
     /// The directories, one for each hierarchy of the layout.
     pub fn dirs(&self) -> &[String] {
         &self.dirs
+    }
+
+    /// Whether the caller may write where the group is or would be made.
+    pub fn can_be_made(&self) -> bool {
+        let nearest = |dir: &String| {
+            let mut dir = dir.as_str();
+            while fs::metadata(dir).is_err() {
+                dir = dir.rsplit_once('/')?.0;
+            }
+            Some(dir.to_owned())
+        };
+        self.dirs
+            .iter()
+            .filter_map(nearest)
+            .all(|dir| rustix::fs::access(dir.as_str(), rustix::fs::Access::WRITE_OK).is_ok())
     }
 
     /// The directory in hierarchy `place` of the layout.
@@ -226,6 +243,21 @@ impl Cgroup {
             cpu.set_quota(Some(quota.unwrap_or(-1)));
         }
         Ok(resources)
+    }
+
+    /// The period of the CPU quota, in microseconds.
+    pub(crate) fn period(&self) -> u64 {
+        let place = self.layout.place(crate::layout::Controller::Cpu);
+        let read = |place: usize| {
+            let (file, word) = match self.layout.version(place) {
+                Version::V1 => ("cpu.cfs_period_us", 0),
+                Version::V2 => ("cpu.max", 1),
+            };
+            let text = file::read(&format!("{}/{file}", self.dirs[place])).ok()?;
+            text.split_ascii_whitespace().nth(word)?.parse().ok()
+        };
+        // The kernel's default.
+        place.and_then(read).unwrap_or(100_000)
     }
 
     fn check_before_update(&self, resources: &LinuxResources) -> Result<()> {

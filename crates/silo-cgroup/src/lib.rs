@@ -8,6 +8,8 @@
 //!                  plan, then apply          update, attach
 //! ```
 //!
+//! Where systemd is to make the groups, `systemd` asks it.
+//!
 //! A group has the same path in every hierarchy, from the hierarchy's root; the caller's own group is no base for it.
 #![forbid(unsafe_code)]
 
@@ -22,6 +24,7 @@ mod oom;
 pub mod parse;
 mod path;
 mod stats;
+pub mod systemd;
 
 pub use cgroup::{Cgroup, Entry, Existing};
 pub use layout::{Controller, Controllers, Hierarchy, Layout, Mode, Version};

@@ -34,7 +34,12 @@ pub(crate) fn make(
             if fresh {
                 made.push(dir);
             }
-            equip(hierarchy, path, dir, required, fresh)
+            match existing {
+                Existing::Managed if hierarchy.version == Version::V2 => {
+                    check(hierarchy, dir, required)
+                }
+                _ => equip(hierarchy, path, dir, required, fresh),
+            }
         });
         if let Err(error) = one {
             unmake(&made);
@@ -65,7 +70,7 @@ fn make_one(
     };
     match outcome {
         Ok(()) => Ok(true),
-        Err(Errno::EXIST) if existing == Existing::Adopt => Ok(false),
+        Err(Errno::EXIST) if existing != Existing::Refuse => Ok(false),
         Err(Errno::EXIST) => Err(Error::conflict(format!(
             "cgroup {path} exists already in the {} hierarchy: it belongs to somebody else, or a crash left it",
             hierarchy.label()
@@ -147,6 +152,22 @@ fn inherit_cpuset(dir: &str) -> Result<(), Errno> {
         }
     }
     Ok(())
+}
+
+/// That a manager has given the group what its limits need.
+fn check(hierarchy: &Hierarchy, dir: &str, required: Controllers) -> Result<()> {
+    let file = format!("{dir}/cgroup.controllers");
+    let text = file::read(&file).doing_with(|| format!("read {file}"))?;
+    let lacks = required
+        .and(hierarchy.controllers)
+        .without(Controllers::from_v2_names(&text));
+    match lacks.iter().next() {
+        None => Ok(()),
+        Some(lost) => Err(Error::unsupported(format!(
+            "systemd has no {0} controller for {dir}: delegate it to the service manager that is asked (Delegate={0} in user@.service), or leave the limit out",
+            lost.v2_name()
+        ))),
+    }
 }
 
 /// Enables the usual and the `required` v2 controllers for the group, from the root down, where they are not.

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! parent                         child
-//!   clone ────────────────────────▶ control groups, namespaces
+//!   clone ────────────────────────▶ waits, if a service manager makes its control groups
+//!   Placed ───────────────────────▶ control groups, namespaces
 //!         ◀─────────────────────── Moved, if a process ahead of it made them: see `passage`
 //!         ◀─────────────────────── NetworkReady, if the parent connects it; then root, mounts
 //!   Connected ────────────────────▶ address, route
@@ -41,6 +42,8 @@ pub(crate) struct Channel(OwnedFd);
 pub(crate) enum Message {
     /// To the parent: the first process is this one, with its pidfd; the one that speaks ends.
     Moved(i32, OwnedFd),
+    /// To the child: it is in its control groups.
+    Placed,
     /// To the parent: the network namespace exists.
     NetworkReady,
     /// To the child: the network is connected from outside.
@@ -107,6 +110,7 @@ impl Channel {
                 packet.extend(pid.to_ne_bytes());
                 passed = Some(pidfd.as_fd());
             }
+            Message::Placed => packet.push(b'L'),
             Message::NetworkReady => packet.push(b'N'),
             Message::Connected => packet.push(b'C'),
             Message::Mounted => packet.push(b'M'),
@@ -165,6 +169,7 @@ impl Channel {
                     .map_err(|_| Error::internal("bad message on the start channel"))?,
                 passed_descriptor(&mut control)?,
             ),
+            b"L" => Message::Placed,
             b"N" => Message::NetworkReady,
             b"C" => Message::Connected,
             b"M" => Message::Mounted,

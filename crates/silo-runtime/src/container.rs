@@ -19,12 +19,15 @@ use silo_cgroup::{Cgroup, CgroupPath, Existing, Layout, devices};
 use silo_types::{Doing, Error, Kind, ProcessId, Result};
 
 use crate::{
+    begin::begin,
     bundle::Bundle,
-    create::{self, Created, Request, Running, Standalone, Stdio},
+    caller,
+    create::{self, Created, Placing, Request, Running, Standalone, Stdio},
     door::{self, Door},
     hooks::{self, HookSet, Point},
     process,
     rootfs::{CgroupView, Root},
+    scope::{self, Driver},
     state::{Held, Life, Record, Seen, StateRoot},
 };
 
@@ -43,6 +46,8 @@ pub struct Order<'a> {
     pub keyring: bool,
     /// Another command will start it.
     pub waits: bool,
+    /// Its control group is to be a scope of systemd's.
+    pub systemd: bool,
 }
 
 /// A container that is made, and whose maker has not decided yet.
@@ -68,49 +73,24 @@ pub fn make(root: &StateRoot, order: &Order<'_>) -> Result<Made> {
             (short(size.height()), short(size.width()))
         })),
     };
-    let rootfs = order.bundle.rootfs()?;
-    let layout = Layout::detect()?;
-    let path = cgroup_path(&order.bundle.spec, order.id)?;
-    let held = root.make(order.id)?;
-    let record = Record {
-        oci_version: order.bundle.spec.version().clone(),
-        id: order.id.to_owned(),
-        bundle: order.bundle.path.clone(),
-        rootfs,
-        created: now(),
-        annotations: annotations(&order.bundle.spec),
-        process: None,
-        cgroup: path.to_string(),
-        shares_pids: !has_own_pids(&order.bundle.spec),
-        has_hooks: order.bundle.spec.hooks().is_some(),
-    };
-    let existing = match free_group(&layout, &path) {
-        Ok(existing) => existing,
-        Err(error) => {
-            held.remove()?;
-            return Err(error);
-        }
-    };
-    let hooks = HookSet::new(&order.bundle.spec, order.id, &order.bundle.path);
+    let mut begun = begin(root, order)?;
+    let driver = begun.driver.take();
     let site = Site {
         order,
-        layout: &layout,
-        path: &path,
-        existing,
-        hooks: hooks.as_ref(),
+        layout: &begun.layout,
+        path: &begun.path,
+        existing: begun.existing,
+        hooks: begun.hooks.as_ref(),
     };
-    match site.build(&held, &record, stdio) {
+    match site.build(&begun.held, &begun.record, stdio, driver) {
         Ok((created, terminal)) => Ok(Made {
-            held,
-            record,
-            hooks,
+            held: begun.held,
+            record: begun.record,
+            hooks: begun.hooks,
             created,
             terminal,
         }),
-        Err(error) => {
-            unmake(held, &record, hooks.as_ref());
-            Err(error)
-        }
+        Err(error) => Err(begun.give_up(error)),
     }
 }
 
@@ -129,14 +109,28 @@ impl Site<'_> {
         held: &Held,
         record: &Record,
         stdio: Stdio,
+        driver: Option<Driver>,
     ) -> Result<(Created, Option<OwnedFd>)> {
         let bundle = self.order.bundle;
         held.write_config(&bundle.text)?;
         held.write_record(record)?;
         let limits = resources(&bundle.spec);
-        let group = Cgroup::create(self.layout, self.path, &limits, self.existing)
-            .map_err(|error| self.explain_limits(&limits, error))?;
-        let born_in = group.open_dir_fd()?;
+        let group = match (&driver, record.cgroup.is_empty()) {
+            (Some(_), _) => Some(Cgroup::at(self.layout, self.path)),
+            (None, true) => None,
+            (None, false) => Some(
+                Cgroup::create(self.layout, self.path, &limits, self.existing)
+                    .map_err(|error| self.explain_limits(&limits, error))?,
+            ),
+        };
+        let (born_in, entry) = match (&group, &driver) {
+            (Some(group), None) => (group.open_dir_fd()?, Some(group.entry(false)?)),
+            _ => (None, None),
+        };
+        let placing = driver.map(|driver| {
+            let (layout, limits) = (self.layout, &limits);
+            Placing(Box::new(move |pid| driver.place(pid, layout, limits)))
+        });
         let standalone = Standalone {
             door: match self.order.waits {
                 true => Some(Door::make(held.folder())?),
@@ -148,8 +142,10 @@ impl Site<'_> {
                 true => CString::new(format!("_ses.{}", self.order.id)).ok(),
                 false => None,
             },
-            groups: group.dirs().to_vec(),
+            groups: group.iter().flat_map(Cgroup::dirs).cloned().collect(),
             all_processors: true,
+            placing,
+            is_inside: caller::is_inside(),
         };
         let state = hooks::state(&bundle.spec, self.order.id, &bundle.path);
         let mut created = create::create(Request {
@@ -160,7 +156,7 @@ impl Site<'_> {
             stdio,
             view: &CgroupView::of(self.layout),
             cgroup: born_in.as_ref().map(AsFd::as_fd),
-            entry: Some(group.entry(false)?),
+            entry,
             seccomp: None,
             init: false,
             die_with_parent: false,
@@ -169,9 +165,11 @@ impl Site<'_> {
             standalone,
         })?;
         created.wait_ready()?;
-        let file = format!("/proc/{}/cgroup", created.pid());
-        let groups = std::fs::read_to_string(&file).doing_with(|| format!("read {file}"))?;
-        group.confirm(&groups)?;
+        if let Some(group) = group {
+            let file = format!("/proc/{}/cgroup", created.pid());
+            let groups = std::fs::read_to_string(&file).doing_with(|| format!("read {file}"))?;
+            group.confirm(&groups)?;
+        }
         let terminal = created.take_terminal();
         Ok((created, terminal))
     }
@@ -316,7 +314,15 @@ pub fn status_word(seen: &Seen) -> &'static str {
 }
 
 /// A container's control group.
+///
+/// Errors: Unsupported when it has none of its own.
 pub fn group_of(record: &Record) -> Result<Cgroup> {
+    if record.cgroup.is_empty() {
+        return Err(Error::unsupported(format!(
+            "container {} has no control group of its own, which its maker was not allowed to make: use --systemd-cgroup, or have a group delegated",
+            record.id
+        )));
+    }
     let path = CgroupPath::new(&record.cgroup)?;
     Ok(Cgroup::at(&Layout::detect()?, &path))
 }
@@ -326,7 +332,7 @@ pub fn group_of(record: &Record) -> Result<Cgroup> {
 /// Errors: Conflict when it has ended.
 pub fn signal(seen: &Seen, signal: i32) -> Result<()> {
     let gone = || Error::conflict("container not running");
-    if signal == KILL && seen.record.shares_pids {
+    if signal == KILL && seen.record.shares_pids && !seen.record.cgroup.is_empty() {
         // No pid namespace ends with its first process, so all are killed by hand, as long as there are any.
         let group = group_of(&seen.record)?;
         return match group.procs(true)?.is_empty() {
@@ -394,20 +400,35 @@ fn end(main: ProcessId) -> Result<()> {
 }
 
 /// Takes everything away and goes on past errors; what they were.
-fn unmake(held: Held, record: &Record, hooks: Option<&HookSet>) -> Vec<Error> {
+pub(crate) fn unmake(held: Held, record: &Record, hooks: Option<&HookSet>) -> Vec<Error> {
+    let mut errors = free(record);
+    errors.extend(held.remove().err());
+    if let Some(hooks) = hooks {
+        errors.extend(hooks.run_all(Point::Poststop, None));
+    }
+    errors
+}
+
+/// Ends all processes and takes the control group away; what went wrong on the way.
+pub(crate) fn free(record: &Record) -> Vec<Error> {
     let mut errors = Vec::new();
     match group_of(record) {
+        Err(_) if record.cgroup.is_empty() => {}
         Ok(group) => {
-            errors.extend(group.raze());
+            // A scope of systemd's ends with its unit.
+            match record.unit.is_some() {
+                true => {
+                    errors.extend(group.kill_all().err());
+                    errors.extend(scope::end(record).err());
+                    errors.extend(group.destroy());
+                }
+                false => errors.extend(group.raze()),
+            }
         }
         Err(error) => errors.push(error),
     }
     if let Some(main) = record.process {
         errors.extend(wait_end(main).err());
-    }
-    errors.extend(held.remove().err());
-    if let Some(hooks) = hooks {
-        errors.extend(hooks.run_all(Point::Poststop, None));
     }
     errors
 }
@@ -438,7 +459,7 @@ fn hooks_of(held: &Held, record: &Record) -> Option<HookSet> {
 }
 
 /// Whether the kernel kills all when the main process ends.
-fn has_own_pids(spec: &Spec) -> bool {
+pub(crate) fn has_own_pids(spec: &Spec) -> bool {
     let namespaces = spec.linux().as_ref().and_then(|l| l.namespaces().as_ref());
     let is_own =
         |one: &LinuxNamespace| one.typ() == LinuxNamespaceType::Pid && one.path().is_none();
@@ -446,7 +467,7 @@ fn has_own_pids(spec: &Spec) -> bool {
 }
 
 /// Below a group of this runtime's when nothing was asked for; a relative path begins at the top of each hierarchy.
-fn cgroup_path(spec: &Spec, id: &str) -> Result<CgroupPath> {
+pub(crate) fn cgroup_path(spec: &Spec, id: &str) -> Result<CgroupPath> {
     let asked = spec
         .linux()
         .as_ref()
@@ -460,8 +481,26 @@ fn cgroup_path(spec: &Spec, id: &str) -> Result<CgroupPath> {
     }
 }
 
+/// Whoever may not make control groups has none of its own for a container, as long as no limits are asked for.
+///
+/// Errors: Unsupported when there are.
+pub(crate) fn can_have_group(spec: &Spec, layout: &Layout, path: &CgroupPath) -> Result<bool> {
+    if !caller::is_unprivileged() || Cgroup::at(layout, path).can_be_made() {
+        return Ok(true);
+    }
+    let limits = resources(spec);
+    let asked = silo_cgroup::limits::plan(layout, &limits)?;
+    match asked.first() {
+        None => Ok(false),
+        Some(step) => Err(Error::unsupported(format!(
+            "{}: no permission to make the control group {path}: use --systemd-cgroup, have a group delegated, or leave the limits out",
+            step.what
+        ))),
+    }
+}
+
 /// A group may be there already, prepared by the caller; but nobody may be in it.
-fn free_group(layout: &Layout, path: &CgroupPath) -> Result<Existing> {
+pub(crate) fn free_group(layout: &Layout, path: &CgroupPath) -> Result<Existing> {
     let group = Cgroup::at(layout, path);
     if !group.exists() {
         return Ok(Existing::Refuse);
@@ -482,10 +521,15 @@ fn free_group(layout: &Layout, path: &CgroupPath) -> Result<Existing> {
 }
 
 /// The limits asked for; what every container may do with devices comes after what was said of them.
-fn resources(spec: &Spec) -> LinuxResources {
+pub(crate) fn resources(spec: &Spec) -> LinuxResources {
     let asked = spec.linux().as_ref().and_then(|l| l.resources().clone());
     let mut limits = asked.unwrap_or_default();
+    // Nodes of devices cannot be made there, and only root of the host can rule about them.
     plain_pids(&mut limits);
+    if caller::is_unprivileged() || caller::is_inside() {
+        limits.set_devices(None);
+        return limits;
+    }
     let mut rules = limits.devices().clone().unwrap_or_default();
     for rule in &mut rules {
         // runc's callers may name letters that mean nothing.
@@ -506,7 +550,7 @@ pub fn plain_pids(limits: &mut LinuxResources) {
     }
 }
 
-fn annotations(spec: &Spec) -> std::collections::BTreeMap<String, String> {
+pub(crate) fn annotations(spec: &Spec) -> std::collections::BTreeMap<String, String> {
     spec.annotations()
         .clone()
         .unwrap_or_default()
@@ -514,7 +558,7 @@ fn annotations(spec: &Spec) -> std::collections::BTreeMap<String, String> {
         .collect()
 }
 
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_nanos() as u64)
 }

@@ -68,6 +68,18 @@ pub struct Standalone<'a> {
     pub groups: Vec<String>,
     /// It runs on all processors of its group, not on its maker's alone.
     pub all_processors: bool,
+    pub placing: Option<Placing<'a>>,
+    /// The maker is in a user namespace.
+    pub is_inside: bool,
+}
+
+/// Puts the first process into its control groups, while it waits for that: for a service manager that takes processes only.
+pub struct Placing<'a>(pub Box<dyn FnOnce(i32) -> Result<()> + 'a>);
+
+impl std::fmt::Debug for Placing<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Placing")
+    }
 }
 
 /// Where the program's standard streams go.
@@ -105,6 +117,7 @@ pub struct Running {
 /// Errors name the step; nothing is left behind.
 pub fn create(request: Request<'_>) -> Result<Created> {
     let mut plan = plan::plan(request.spec)?;
+    plan.is_inside = request.standalone.is_inside;
     if let Root::Path(root) = &request.root {
         plan.find_own(root);
     }
@@ -148,7 +161,7 @@ pub fn create(request: Request<'_>) -> Result<Created> {
             labels: Vec::new(),
             seccomp,
             listener: None,
-            in_user_namespace: plan.user_namespace.is_some(),
+            in_user_namespace: plan.is_bounded(),
             reaper: request.init,
             die_with_parent: request.die_with_parent,
             preserved_fds: request.standalone.preserved_fds,
@@ -165,6 +178,7 @@ pub fn create(request: Request<'_>) -> Result<Created> {
         view: request.view,
         joins,
         entry: request.entry,
+        is_placed_from_outside: request.standalone.placing.is_some(),
         is_connected_from_outside: request.connect.is_some(),
         configure: request.configure,
         door: request.standalone.door,
@@ -181,6 +195,9 @@ pub fn create(request: Request<'_>) -> Result<Created> {
         channel: channel.ok_or_else(|| Error::internal("no start channel"))?,
         terminal: None,
     };
+    if let Some(placing) = request.standalone.placing {
+        created.placed(placing)?;
+    }
     if plan.needs_passage() {
         created.follow()?;
     }
@@ -237,6 +254,17 @@ impl Created {
 
     pub fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
+    }
+
+    fn placed(&self, placing: Placing<'_>) -> Result<()> {
+        let placed = placing.0(self.pid).and_then(|()| self.channel.send(&Message::Placed));
+        match placed {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.kill();
+                Err(error)
+            }
+        }
     }
 
     /// From the process that went ahead to the container's first one.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use oci_spec::runtime::{Process, State};
+use rustix::fs::{Mode, OFlags};
 use silo_cgroup::Entry;
 use silo_sys::{
     clone::{self, ns},
@@ -43,6 +44,8 @@ pub(crate) struct Init<'a> {
     pub(crate) view: &'a CgroupView,
     pub(crate) joins: Vec<(u64, OwnedFd)>,
     pub(crate) entry: Option<Entry>,
+    /// Somebody else puts it into its control groups.
+    pub(crate) is_placed_from_outside: bool,
     pub(crate) is_connected_from_outside: bool,
     pub(crate) configure: Option<Box<dyn FnOnce() -> Result<()> + 'a>>,
     pub(crate) door: Option<Door>,
@@ -76,6 +79,9 @@ impl Init<'_> {
 
     fn set_up(&mut self) -> Result<()> {
         self.die_with_parent()?;
+        if self.is_placed_from_outside {
+            self.expect(|m| matches!(m, Message::Placed))?;
+        }
         if let Some(entry) = &self.entry {
             entry.enter().doing("enter the control groups")?;
         }
@@ -224,7 +230,7 @@ impl Init<'_> {
 
     fn connect_stdio(&mut self, rootfs: &Rootfs) -> Result<()> {
         match &self.stdio {
-            Stdio::Inherit => Ok(()),
+            Stdio::Inherit => own_null(),
             Stdio::Given(given) => {
                 rustix::stdio::dup2_stdin(&given[0]).doing("connect standard input")?;
                 rustix::stdio::dup2_stdout(&given[1]).doing("connect standard output")?;
@@ -278,6 +284,44 @@ fn join_keyring(name: &CString) -> Result<()> {
 
 fn closed() -> Error {
     Error::internal("the start channel is closed")
+}
+
+/// Streams that are the host's null device become the container's: nothing of the host's tree stays open (CRIU could not write it).
+fn own_null() -> Result<()> {
+    let null = rustix::fs::makedev(1, 3);
+    let is_null = |stat: rustix::fs::Stat| {
+        rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::CharacterDevice
+            && stat.st_rdev == null
+    };
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let mut own = None;
+    for number in 0..3 {
+        let stream = match number {
+            0 => rustix::stdio::stdin(),
+            1 => rustix::stdio::stdout(),
+            _ => rustix::stdio::stderr(),
+        };
+        if !rustix::fs::fstat(stream).is_ok_and(is_null) {
+            continue;
+        }
+        // One without a null device keeps the host's.
+        if own.is_none() {
+            own = rustix::fs::open(c"/dev/null", flags, Mode::empty()).ok();
+        }
+        let Some(fd) = own
+            .as_ref()
+            .filter(|fd| rustix::fs::fstat(fd).is_ok_and(is_null))
+        else {
+            return Ok(());
+        };
+        match number {
+            0 => rustix::stdio::dup2_stdin(fd),
+            1 => rustix::stdio::dup2_stdout(fd),
+            _ => rustix::stdio::dup2_stderr(fd),
+        }
+        .doing("connect the container's null device")?;
+    }
+    Ok(())
 }
 
 /// Makes `slave` the controlling terminal and the three standard streams.

@@ -3,11 +3,14 @@
 //! `document` reads the specification, `plan` turns it into steps, `create` clones and hands over, `init` carries the steps out as
 //! the container's first process (through `passage` into user and time namespaces), `finish` makes it the program; `enter` brings
 //! further processes in. The engine keeps names, files and lives by itself; `container` keeps them for callers of `silo oci`, in
-//! `state`. Nothing that calls this may have threads.
+//! `state`, in groups that systemd makes where a caller wants that (`scope`).
+//! Nothing that calls this may have threads.
 #![forbid(unsafe_code)]
 
 mod attributes;
+mod begin;
 pub mod bundle;
+pub mod caller;
 pub mod capabilities;
 mod channel;
 pub mod container;
@@ -28,13 +31,14 @@ mod plan;
 mod process;
 mod reaper;
 mod rootfs;
+pub mod scope;
 mod sealed;
 pub mod seccomp;
 pub mod state;
 mod sysctl;
 mod view;
 
-pub use create::{Created, Request, Running, Standalone, Stdio, create};
+pub use create::{Created, Placing, Request, Running, Standalone, Stdio, create};
 pub use door::Door;
 pub use enter::{Entry, enter, make_plain, namespaces_of};
 pub use mount_options::{PLAIN_SOURCE, words as mount_option_words};

@@ -27,6 +27,8 @@ pub struct Plan {
     /// Namespaces joined, by path.
     pub joined_namespaces: Vec<(u64, PathBuf)>,
     pub user_namespace: Option<UserNamespace>,
+    /// Its maker is in a user namespace itself, which it shares when it has none of its own.
+    pub is_inside: bool,
     /// Lines for /proc/PID/timens_offsets, time_namespaces(7).
     pub time_offsets: String,
     pub hostname: Option<String>,
@@ -215,6 +217,11 @@ impl MountStep {
 }
 
 impl Plan {
+    /// Whether it is in a user namespace that is not the host's: there no device nodes can be made.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.user_namespace.is_some() || self.is_inside
+    }
+
     /// The namespaces that the container does not share with its maker by leaving them out.
     fn own_namespaces(&self) -> u64 {
         let user = if self.user_namespace.is_some() {

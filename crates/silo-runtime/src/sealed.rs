@@ -3,11 +3,18 @@
 //! A process of the container can reach the program that became it by /proc/PID/exe and open it for writing later. So the
 //! commands that make processes run from a clone of the mount that their file lies on, read-only and attached nowhere: whoever
 //! opens the file through /proc gets a read-only one (EROFS), whatever the file's own permissions. Nothing is copied.
+//!
+//! A user may not clone mounts. A program that only another user can write to is safe from a container of this one; else a copy
+//! in memory runs that nobody can change (memfd_create(2), "File sealing").
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::{
-    fs::{CWD, Mode, OFlags, StatVfsMountFlags},
+    fs::{
+        CWD, MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags, fcntl_add_seals,
+        fcntl_get_seals, memfd_create,
+    },
+    io::Errno,
     mount::{OpenTreeFlags, open_tree},
 };
 use silo_sys::{
@@ -29,17 +36,12 @@ pub fn ensure_sealed() -> Result<()> {
         ));
     }
     let doing = "seal the program against the containers that it makes";
-    let program = open_tree(
-        CWD,
-        c"/proc/self/exe",
-        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC,
-    )
-    .doing(doing)?;
-    let read_only = MountAttr {
-        set: attr::RDONLY,
-        ..MountAttr::default()
+    let program = match clone_read_only() {
+        // Mounts are not a user's to clone.
+        Err(Errno::PERM) if is_others()? => return Ok(()),
+        Err(Errno::PERM) => copy().doing(doing)?,
+        cloned => cloned.doing(doing)?,
     };
-    mount_setattr(program.as_fd(), c"", false, &read_only).doing(doing)?;
     let words = Words::from_os(std::env::args_os()).doing(doing)?;
     let variables = std::env::vars_os().map(|(name, value)| {
         let mut variable = name;
@@ -55,11 +57,59 @@ pub fn ensure_sealed() -> Result<()> {
     ))
 }
 
-/// Whether the own file is on a read-only mount: a fact of the kernel's, which no environment can fake.
+fn clone_read_only() -> Result<OwnedFd, Errno> {
+    let program = open_tree(
+        CWD,
+        c"/proc/self/exe",
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC,
+    )?;
+    let read_only = MountAttr {
+        set: attr::RDONLY,
+        ..MountAttr::default()
+    };
+    match mount_setattr(program.as_fd(), c"", false, &read_only) {
+        Ok(()) => Ok(program),
+        Err(error) => Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
+    }
+}
+
+/// Whether only another user could write to the program, whom a container of this one does not become.
+fn is_others() -> Result<bool> {
+    let own = rustix::fs::stat("/proc/self/exe").doing("look at the own program")?;
+    let is_ours = own.st_uid == rustix::process::geteuid().as_raw();
+    Ok(!is_ours && own.st_mode & 0o022 == 0)
+}
+
+/// A copy in memory that can never be changed.
+fn copy() -> Result<OwnedFd, Errno> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let copy = memfd_create(c"silo", flags)?;
+    let own = rustix::fs::open(
+        c"/proc/self/exe",
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    while rustix::fs::sendfile(&copy, &own, None, 1 << 30)? > 0 {}
+    fcntl_add_seals(&copy, WHOLE)?;
+    Ok(copy)
+}
+
+const WHOLE: SealFlags = SealFlags::WRITE
+    .union(SealFlags::SHRINK)
+    .union(SealFlags::GROW)
+    .union(SealFlags::SEAL);
+
+/// Whether the own file is on a read-only mount or sealed: a fact of the kernel's, which no environment can fake.
 fn is_sealed() -> Result<bool> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let own =
         rustix::fs::open(c"/proc/self/exe", flags, Mode::empty()).doing("open the own program")?;
     let mount = rustix::fs::fstatvfs(own).doing("look at the own program's mount")?;
-    Ok(mount.f_flag.contains(StatVfsMountFlags::RDONLY))
+    if mount.f_flag.contains(StatVfsMountFlags::RDONLY) {
+        return Ok(true);
+    }
+    let reading = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(c"/proc/self/exe", reading, Mode::empty());
+    // Other files than such copies have no seals: EINVAL.
+    Ok(file.is_ok_and(|file| fcntl_get_seals(file).is_ok_and(|seals| seals.contains(WHOLE))))
 }

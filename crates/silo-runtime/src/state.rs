@@ -56,10 +56,16 @@ pub struct Record {
     pub process: Option<ProcessId>,
     /// Its path in every hierarchy.
     pub cgroup: String,
+    /// systemd's unit around it, if one was asked for.
+    pub unit: Option<String>,
+    /// That unit is one of its user's.
+    pub unit_of_user: bool,
     /// It has no pid namespace of its own.
     pub shares_pids: bool,
     /// Its specification must be looked into at its start and removal.
     pub has_hooks: bool,
+    /// It stopped because a checkpoint was made of it.
+    pub checkpointed: bool,
 }
 
 /// Where a container is in its life, but for "paused", which only its control group knows.

@@ -83,6 +83,11 @@ impl Rule {
         })
     }
 
+    /// The accesses as letters: `rwm`.
+    pub(crate) fn letters(&self) -> String {
+        letters(self.access)
+    }
+
     /// The device as v1 writes it: `c 1:3`, `b 8:*`.
     fn device(&self) -> String {
         let typ = match self.typ {

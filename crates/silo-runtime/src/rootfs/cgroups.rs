@@ -39,8 +39,8 @@ pub struct CgroupHierarchy {
 }
 
 impl Rootfs {
-    /// `groups` are the container's own, one for each hierarchy, detached; none: the hierarchies are mounted anew, and their roots are
-    /// those of the cgroup namespace. `only_seen`: read-only whatever is asked for (2023-25809).
+    /// `groups` are the container's own, one for each hierarchy, detached; where there is none, the hierarchy is mounted anew, and its root is
+    /// that of the cgroup namespace. `only_seen`: read-only whatever is asked for (2023-25809).
     pub(super) fn mount_cgroup(
         &self,
         step: &MountStep,

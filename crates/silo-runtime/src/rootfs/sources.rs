@@ -63,14 +63,14 @@ pub(crate) fn open_sources(plan: &Plan, spaces: IdSpaces, groups: &[String]) -> 
         }
         _ => Ok(None),
     };
-    let devices = match plan.user_namespace {
-        Some(_) => Some(
+    let devices = match plan.is_bounded() {
+        true => Some(
             plan.devices
                 .iter()
                 .map(open_device)
                 .collect::<Result<_>>()?,
         ),
-        None => None,
+        false => None,
     };
     let mounts = plan.mounts.iter().enumerate().map(open);
     let mounts = mounts.collect::<Result<_>>()?;
@@ -128,7 +128,7 @@ impl Sources {
                 && (matches!(kind.as_str(), "proc" | "sysfs") || step.stands_alone())
             {
                 let made = match new_filesystem(kind, source, &step.options) {
-                    Err(error) if plan.user_namespace.is_some() => instead(kind, step, error),
+                    Err(error) if plan.is_bounded() => instead(kind, step, error),
                     made => made,
                 };
                 let named = |e: Error| e.context(format!("mount {}", step.target));

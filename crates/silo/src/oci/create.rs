@@ -95,7 +95,7 @@ fn create(globals: &Globals, words: &Words) -> Result<i32> {
         bundle.spec.set_process(Some(none));
     }
     let socket = console::check(words, wants_terminal(&bundle), true)?;
-    let made = container::make(&globals.root, &making(words, &bundle, true)?)?;
+    let made = container::make(&globals.root, &making(globals, words, &bundle, true)?)?;
     told_as_made(globals, &bundle, &made);
     made.detach(|made| hand_over(made, words, socket))?;
     Ok(0)
@@ -105,7 +105,7 @@ fn run(globals: &Globals, words: &Words) -> Result<i32> {
     let bundle = load(globals, words)?;
     let detach = words.has("detach");
     let socket = console::check(words, wants_terminal(&bundle), detach)?;
-    let made = container::make(&globals.root, &making(words, &bundle, false)?)?;
+    let made = container::make(&globals.root, &making(globals, words, &bundle, false)?)?;
     told_as_made(globals, &bundle, &made);
     let running = made.start(|made| {
         hand_over(made, words, socket)?;
@@ -193,18 +193,24 @@ fn activated() -> u32 {
     }
 }
 
-fn wants_terminal(bundle: &Bundle) -> bool {
+pub fn wants_terminal(bundle: &Bundle) -> bool {
     let process = bundle.spec.process().as_ref();
     process.is_some_and(|process| process.terminal().unwrap_or(false))
 }
 
-fn making<'a>(words: &'a Words, bundle: &'a Bundle, waits: bool) -> Result<Making<'a>> {
+fn making<'a>(
+    globals: &Globals,
+    words: &'a Words,
+    bundle: &'a Bundle,
+    waits: bool,
+) -> Result<Making<'a>> {
     Ok(Making {
         id: &words.rest[0],
         bundle,
         preserved_fds: open_from_3(preserve_fds(words)?.saturating_add(activated()))?,
         keyring: !words.has("no-new-keyring"),
         waits,
+        systemd: globals.systemd,
     })
 }
 

@@ -119,8 +119,14 @@ fn enter(seen: &Seen, spec: &Spec, process: &Process, words: &Words) -> Result<S
     let gone = || Error::conflict("cannot exec in a stopped container");
     let main = seen.main().ok_or_else(gone)?;
     let target = hold(main).ok_or_else(gone)?;
-    let group = group(&seen.record, words)?;
-    let born_in = group.open_dir_fd()?;
+    let group = match seen.record.cgroup.is_empty() {
+        true => None,
+        false => Some(group(&seen.record, words)?),
+    };
+    let born_in = match &group {
+        Some(group) => group.open_dir_fd()?,
+        None => None,
+    };
     let profile = spec.linux().as_ref().and_then(|l| l.seccomp().as_ref());
     let state = silo_runtime::hooks::state(spec, &seen.record.id, &seen.record.bundle);
     let entry = Entry {
@@ -138,7 +144,7 @@ fn enter(seen: &Seen, spec: &Spec, process: &Process, words: &Words) -> Result<S
             false => Stdio::Inherit,
         },
         cgroup: born_in.as_ref().map(AsFd::as_fd),
-        doors: Some(group.entry(false)?),
+        doors: group.map(|group| group.entry(false)).transpose()?,
         preserved_fds: open_from_3(preserve_fds(words)?)?,
         all_processors: true,
         plain_terminal: !words.has("detach") && !console::is_screen(),
@@ -269,6 +275,12 @@ fn typed(spec: &Spec, words: &Words) -> Result<Process> {
         .set_console_size(None);
     if let Some(cwd) = words.get("cwd").filter(|cwd| !cwd.is_empty()) {
         process.set_cwd(PathBuf::from(cwd));
+    }
+    if let Some(profile) = words.get("apparmor").filter(|name| !name.is_empty()) {
+        process.set_apparmor_profile(Some(profile.to_owned()));
+    }
+    if let Some(label) = words.get("process-label").filter(|label| !label.is_empty()) {
+        process.set_selinux_label(Some(label.to_owned()));
     }
     if words.has("no-new-privs") {
         process.set_no_new_privileges(Some(true));

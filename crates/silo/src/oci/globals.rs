@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::Path};
 
-use silo_runtime::state::StateRoot;
+use silo_runtime::{caller, scope, state::StateRoot};
 use silo_types::{Error, Result};
 
 use super::{
@@ -18,7 +18,7 @@ pub static OPTIONS: [Opt; 8] = [
         "root",
         '\0',
         "FOLDER",
-        "where the state of containers lies (/run/silo/oci)",
+        "where the state of containers lies (/run/silo/oci; below XDG_RUNTIME_DIR for who is not root)",
     ),
     value(
         "log",
@@ -31,7 +31,7 @@ pub static OPTIONS: [Opt; 8] = [
     switch(
         "systemd-cgroup",
         '\0',
-        "control groups by systemd: not available",
+        "control groups are scopes of systemd's",
     ),
     value(
         "rootless",
@@ -57,7 +57,8 @@ pub struct Globals {
     pub is_root_named: bool,
     pub version: bool,
     pub help: bool,
-    systemd: bool,
+    /// Control groups are made by systemd.
+    pub systemd: bool,
 }
 
 impl Globals {
@@ -83,8 +84,12 @@ impl Globals {
         log.check()?;
         let root = parsed.get("root").filter(|root| !root.is_empty());
         let named = root.is_some();
+        let usual = match caller::run_folder() {
+            Some(folder) => folder.join("silo/oci"),
+            None => DEFAULT_ROOT.into(),
+        };
         let globals = Globals {
-            root: StateRoot::at(Path::new(root.unwrap_or(DEFAULT_ROOT)))?,
+            root: StateRoot::at(root.map_or(usual.as_path(), Path::new))?,
             log,
             is_root_named: named,
             version: parsed.has("version"),
@@ -96,16 +101,9 @@ impl Globals {
 
     /// What cannot be had must not be gone on without.
     pub fn check(&self) -> Result<()> {
-        if !self.systemd {
-            return Ok(());
+        match self.systemd {
+            true => scope::check(),
+            false => Ok(()),
         }
-        // sd_booted(3)
-        let why = match Path::new("/run/systemd/system").is_dir() {
-            true => "silo does not ask systemd for control groups yet",
-            false => "this host does not run systemd",
-        };
-        Err(Error::unsupported(format!(
-            "--systemd-cgroup: {why}: have the caller use the cgroupfs driver"
-        )))
     }
 }

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use oci_spec::runtime::LinuxResources;
 use serde_json::{Map, Value, json};
-use silo_runtime::{container, state::Life};
+use silo_runtime::{container, scope, state::Life};
 use silo_types::{ByteSize, Doing, Error, Result};
 
 use super::{
@@ -102,9 +102,7 @@ fn run(globals: &Globals, words: &Words) -> Result<i32> {
     }
     let mut limits = limits(words)?;
     container::plain_pids(&mut limits);
-    container::group_of(&seen.record)?
-        .update(&limits)
-        .map(|()| 0)
+    scope::update(&seen.record, &limits).map(|()| 0)
 }
 
 fn limits(words: &Words) -> Result<LinuxResources> {

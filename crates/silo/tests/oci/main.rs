@@ -7,11 +7,14 @@
 mod common;
 mod fixture;
 
+mod apparmor;
 mod callers;
 mod control;
 mod errors;
 mod exec;
 mod hooks;
 mod lifecycle;
+mod rootless;
+mod systemd;
 mod terminal;
 mod wishes;
