@@ -44,10 +44,11 @@ impl Engine {
             .map_or(0, |memory| memory.usage)
     }
 
-    /// Host pids of all processes of a container.
+    /// Host pids of all processes of a container, those included that ended and were not waited for.
     pub fn processes(&self, container: &Container) -> Result<Vec<i32>> {
         container.main_process()?;
-        self.cgroup(&container.config)?.procs(false)
+        let pids = self.cgroup(&container.config)?.procs(false)?;
+        Ok(silo_observe::Proc::host()?.with_zombies(pids))
     }
 }
 

@@ -23,6 +23,7 @@ mod top_text;
 mod tree;
 mod users;
 mod whois;
+mod zombies;
 
 pub use cpu::CpuSample;
 pub use host::{CpuTimes, HostFacts, LoadAverage, MemInfo, StatCpu, Uptime};
