@@ -11,8 +11,8 @@ use std::{
 
 use silo_engine::{Container, Engine, Glance};
 use silo_observe::{
-    CpuSample, CpuTimes, HostFacts, MemInfo, Names, Namespace, Proc, TopFacts, TopInputs, TopView,
-    Want,
+    CpuSample, CpuTimes, HostFacts, MemInfo, Names, Namespace, Proc, TopFacts, TopInputs,
+    TopProcess, TopView, Want,
 };
 use silo_types::{ContainerId, ProcessId, Result};
 
@@ -39,6 +39,8 @@ pub struct Entry {
     pub container: Container,
     /// Nothing while it does not run.
     pub glance: Option<Glance>,
+    /// Of those that are seen in the list.
+    pub zombies: usize,
     /// Thousandths of a processor, a value a second, the newest last.
     pub line: VecDeque<f64>,
 }
@@ -170,6 +172,54 @@ impl<'a> Data<'a> {
         Ok(view)
     }
 
+    /// Every process of the host with its container (empty: none), the busiest first; rates since the last call. Memory is what
+    /// costs nothing to ask for.
+    pub fn everywhere(&mut self) -> Result<Vec<(TopProcess, String)>> {
+        const HOST: i32 = 0;
+        let host = HostFacts::now();
+        let (processes, containers) = self.engine.host_processes(Want::PS)?;
+        self.seen = processes.iter().map(silo_observe::Process::id).collect();
+        let now = CpuSample::of(&processes, &host);
+        let before = self.sample.take().filter(|(pid, _)| *pid == HOST);
+        let view = TopView::build(
+            TopFacts::default(),
+            &TopInputs {
+                processes: &processes,
+                host: &host,
+                names: &Names::host()?,
+                cpu: before.as_ref().map(|(_, before)| (before, &now)),
+                execs: &HashMap::new(),
+            },
+        );
+        self.sample = Some((HOST, now));
+        let inside: HashMap<i32, i32> = processes
+            .iter()
+            .map(|p| (p.host_pid, p.innermost_pid()))
+            .collect();
+        let mut all: Vec<(TopProcess, String)> = view
+            .processes
+            .into_iter()
+            .map(|mut process| {
+                process.pid = inside.get(&process.host_pid).copied().unwrap_or(0);
+                let of = containers.get(&process.host_pid).cloned();
+                (process, of.unwrap_or_default())
+            })
+            .collect();
+        all.sort_by(|(a, _), (b, _)| b.cpu_percent.total_cmp(&a.cpu_percent));
+        Ok(all)
+    }
+
+    /// How many processes of a running container ended and were not waited for.
+    pub fn zombies(&self, container: &Container) -> usize {
+        let pids = self.engine.processes(container).unwrap_or_default();
+        let is_zombie = |pid: &&i32| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let state = stat.rsplit(") ").next().unwrap_or_default();
+            state.starts_with('Z')
+        };
+        pids.iter().filter(is_zombie).count()
+    }
+
     /// Namespaces of a running container's main process; they never change, so each is looked up once.
     pub fn namespaces(&mut self, container: &Container) -> Option<&[Namespace]> {
         let pid = container.main_process().ok()?.pid;
@@ -186,6 +236,7 @@ impl Entry {
         Entry {
             container,
             glance: None,
+            zombies: 0,
             line: VecDeque::new(),
         }
     }
