@@ -166,7 +166,8 @@ impl Bridge {
             let links = link::list(&mut socket)?.into_iter();
             let strays = links
                 .filter(|l| {
-                    l.master == bridge.index && l.kind == "veth" && !known.contains(&l.name)
+                    let ours = l.kind == "veth" && is_host_name(&l.name);
+                    l.master == bridge.index && ours && !known.contains(&l.name)
                 })
                 .map(|link| Orphan::Link(link.name));
             orphans.extend(strays);
@@ -277,6 +278,13 @@ pub fn configure_loopback() -> Result<()> {
 /// `veth` and as many digits of the id as fit: 44 bits, so that a name belongs to one container.
 fn host_name(id: &str) -> String {
     format!("veth{id}").chars().take(NAME_MAX).collect()
+}
+
+/// Whether a link has such a name: what somebody else put into the bridge is left alone.
+fn is_host_name(name: &str) -> bool {
+    let digits = name.strip_prefix("veth").unwrap_or_default();
+    let is_hex = |letter: char| letter.is_ascii_digit() || ('a'..='f').contains(&letter);
+    name.len() == NAME_MAX && digits.chars().all(is_hex)
 }
 
 #[cfg(test)]
