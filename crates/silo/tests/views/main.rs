@@ -5,5 +5,6 @@ mod common;
 
 mod explain;
 mod limits;
+mod truth;
 mod whois;
 mod why;
