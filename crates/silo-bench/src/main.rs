@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod bundle;
+mod daemon;
 mod descendants;
 mod machine;
 mod measure;
@@ -54,16 +55,20 @@ pub enum Row {
     Runtime,
     Exec,
     Many,
+    /// What a monitor costs beside a busy container, and beside an idle one.
+    Recorder,
     Starts,
     Gone,
     Engines,
+    /// What is shown against what was made.
+    Truth,
 }
 
 impl Options {
     fn rows(&self) -> Vec<Row> {
         let all = Row::value_variants().iter().copied();
         all.filter(|row| match self.only.as_slice() {
-            [] => *row != Row::Engines || self.all,
+            [] => *row != Row::Truth && (*row != Row::Engines || self.all),
             only => only.contains(row),
         })
         .collect()

@@ -209,6 +209,7 @@ fn host(layout: &Layout) -> Vec<Finding> {
         ("uts", "own host names"),
         ("cgroup", "own view of control groups"),
         ("user", "user namespaces"),
+        ("time", "own clocks"),
     ] {
         let there = std::path::Path::new("/proc/self/ns").join(name).exists();
         found.push(Finding {
@@ -242,5 +243,31 @@ fn host(layout: &Layout) -> Vec<Finding> {
         trouble: !seccomp,
         fixed: false,
     });
+    found.extend(optional());
     found
+}
+
+/// What is of use where it is there: nothing fails without it.
+fn optional() -> Vec<Finding> {
+    let said = |text: String| Finding {
+        area: "kernel",
+        text,
+        trouble: false,
+        fixed: false,
+    };
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let release = read("/proc/sys/kernel/osrelease");
+    let modules = read("/sys/kernel/security/lsm");
+    let pressure = std::path::Path::new("/proc/pressure/cpu").exists();
+    vec![
+        said(format!("Linux {}", release.trim())),
+        said(match modules.trim() {
+            "" => "security modules: not told (no securityfs is mounted)".to_owned(),
+            modules => format!("security modules: {modules}"),
+        }),
+        said(match pressure {
+            true => "pressure figures: yes".to_owned(),
+            false => "pressure figures: none, start the kernel with psi=1 for them".to_owned(),
+        }),
+    ]
 }

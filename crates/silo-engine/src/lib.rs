@@ -23,6 +23,7 @@ mod monitor;
 mod network;
 mod parent;
 mod paths;
+mod pauses;
 mod protocol;
 mod record;
 mod remove;

@@ -45,8 +45,13 @@ pub enum Request {
         /// It is to be started again: for the record only.
         restart: bool,
     },
-    /// Kill and do not start again; answered when everything is freed.
-    End,
+    /// Kill and do not start again; answered when everything is freed, but for its links where who asks waits for those of many
+    /// at once.
+    #[serde(rename_all = "camelCase")]
+    End {
+        #[serde(default)]
+        leave_links: bool,
+    },
     Pause,
     Unpause,
     #[serde(rename_all = "camelCase")]

@@ -6,7 +6,9 @@
 //! namespace only and goes with its last process.
 
 use silo_cgroup::{Cgroup, CgroupPath, Layout};
-use silo_types::{ContainerConfig, ContainerState, Error, Lost, ProcessId, Result, Status};
+use silo_types::{
+    ContainerConfig, ContainerId, ContainerState, Error, Lost, ProcessId, Result, Status,
+};
 
 use crate::{
     Engine,
@@ -55,6 +57,33 @@ impl Engine {
     ///
     /// Everything is freed when it returns; the figures say how much.
     pub fn remove(&self, container: &Container, force: bool, volumes: bool) -> Result<Freed> {
+        self.remove_how(container, force, volumes, false)
+    }
+
+    /// The same for one of many: its network link is left to the kernel, which removes those of many at once much sooner than one
+    /// after another. Who removes the last of them calls [`Engine::await_links`].
+    pub fn remove_of_many(
+        &self,
+        container: &Container,
+        force: bool,
+        volumes: bool,
+    ) -> Result<Freed> {
+        self.remove_how(container, force, volumes, true)
+    }
+
+    /// Returns when the network links of these containers are gone.
+    pub fn await_links(&self, removed: &[ContainerId]) -> Result<()> {
+        let ids: Vec<&str> = removed.iter().map(ContainerId::as_str).collect();
+        self.bridge()?.await_gone(&ids)
+    }
+
+    fn remove_how(
+        &self,
+        container: &Container,
+        force: bool,
+        volumes: bool,
+        leave_links: bool,
+    ) -> Result<Freed> {
         let name = container.name();
         let mut freed = Freed::default();
         let stopped = matches!(
@@ -68,7 +97,7 @@ impl Engine {
                     container.state.status.as_str()
                 )));
             }
-            if let Some(exit) = self.end(container, &Request::End)? {
+            if let Some(exit) = self.end(container, &Request::End { leave_links })? {
                 freed = exit.freed;
             }
         }

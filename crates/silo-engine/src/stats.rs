@@ -1,7 +1,6 @@
 //! What a running container uses, read at the time of asking.
 
 use silo_cgroup::{Figures, Stats, StatsReader};
-use silo_observe::Proc;
 use silo_types::Result;
 
 use crate::{Engine, container::Container, create::now};
@@ -45,13 +44,11 @@ impl Engine {
             .map_or(0, |memory| memory.usage)
     }
 
-    /// Host pids of all processes of a container, ascending, zombies included.
+    /// Host pids of all processes of a container, ascending, those included that ended and were not waited for.
     pub fn processes(&self, container: &Container) -> Result<Vec<i32>> {
         container.main_process()?;
-        let mut pids = self.cgroup(&container.config)?.procs(false)?;
-        pids.append(&mut Proc::host()?.zombie_children(&pids));
-        pids.sort_unstable();
-        Ok(pids)
+        let pids = self.cgroup(&container.config)?.procs(false)?;
+        Ok(silo_observe::Proc::host()?.with_zombies(pids))
     }
 }
 

@@ -1,7 +1,8 @@
 //! What a CPU limit does: how much was used, how much was wanted, how long it stood still, and what would help.
 //!
 //! Called by `throttle`. The kernel gives a group its quota of CPU time anew in each period and lets it wait when that is used
-//! up (Documentation/scheduler/sched-bwc.rst). The kernel counts such periods and the time lost; a longest pause it does not keep.
+//! up (Documentation/scheduler/sched-bwc.rst). The kernel counts such periods and the time lost; a longest pause it does not keep:
+//! the recording gives bounds of it.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use serde::Serialize;
 use silo_cgroup::{Cgroup, Controller, Throttle, Version};
 use silo_types::{Error, Result};
 
-use crate::{Engine, container::Container, stats::Sample};
+use crate::{Engine, container::Container, pauses::longest, stats::Sample};
 
 /// Everything that `throttle` tells. CPUs are numbers of whole CPUs; times are milliseconds unless said.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -32,8 +33,11 @@ pub struct Throttling {
     pub throttled_percent: f64,
     /// On each CPU that had to wait, in each such period; none: it never had to.
     pub mean_pause_ms: Option<f64>,
-    /// Always none: no kernel counts it.
+    /// Of those that were recorded; none: only bounds are known, or there was none.
     pub longest_pause_ms: Option<f64>,
+    /// The longest is not shorter, and not longer; of those that were recorded.
+    pub longest_at_least_ms: Option<f64>,
+    pub longest_at_most_ms: Option<f64>,
     /// No pause can be longer, with as many threads as CPUs.
     pub pause_at_most_ms: Option<f64>,
     /// Since the container's start.
@@ -77,7 +81,16 @@ impl Engine {
         let after = sampler.sample()?;
         let age = crate::create::now().saturating_sub(container.state.started);
         let watched = between(bandwidth, &before, &after, age)?;
-        Ok(conclude(container.name(), &watched))
+        let mut found = conclude(container.name(), &watched);
+        let recording = self.recording(container.id().as_str());
+        if let (Ok(recording), Some(cpus), Some(most)) =
+            (recording, found.cpus, found.pause_at_most_ms)
+        {
+            let limit = (cpus * 1000.0).round() as u64;
+            let moments = &recording.series.moments;
+            found.bound_pauses(longest(moments, limit, watched.host_cpus, most));
+        }
+        Ok(found)
     }
 }
 
@@ -135,6 +148,16 @@ fn between(bandwidth: Bandwidth, before: &Sample, after: &Sample, age_ns: u64) -
     })
 }
 
+impl Throttling {
+    /// Bounds that agree to a millisecond are a figure.
+    fn bound_pauses(&mut self, bounds: Option<(f64, f64)>) {
+        self.longest_at_least_ms = bounds.map(|(least, _)| least);
+        self.longest_at_most_ms = bounds.map(|(_, most)| most);
+        let known = bounds.filter(|(least, most)| most - least < 1.0);
+        self.longest_pause_ms = known.map(|(_, most)| most);
+    }
+}
+
 /// Less than this share of periods is not worth a word.
 const WORTH: f64 = 1.0;
 
@@ -178,6 +201,8 @@ fn conclude(name: &str, watched: &Watched) -> Throttling {
         throttled_percent: percent,
         mean_pause_ms: mean,
         longest_pause_ms: None,
+        longest_at_least_ms: None,
+        longest_at_most_ms: None,
         pause_at_most_ms: at_most,
         total_periods: watched.total.periods,
         total_throttled: watched.total.throttled,
@@ -256,6 +281,19 @@ mod tests {
         assert_eq!(
             found.advised_burst_us, None,
             "the mean is at the limit: saving is of no use"
+        );
+    }
+
+    #[test]
+    fn a_longest_pause_is_told_when_it_is_known() {
+        let mut found = conclude("box", &watched());
+        found.bound_pauses(Some((80.0, 80.4)));
+        assert_eq!(found.longest_pause_ms, Some(80.4));
+        found.bound_pauses(Some((40.0, 80.0)));
+        let bounds = (found.longest_at_least_ms, found.longest_at_most_ms);
+        assert_eq!(
+            (found.longest_pause_ms, bounds),
+            (None, (Some(40.0), Some(80.0)))
         );
     }
 

@@ -54,6 +54,7 @@ static TABLE: &[Applet] = &[
     applet("free", Run::Tool(proc::free::main)),
     applet("grep", Run::Tool(own::grep::main)),
     applet("head", coreutils!(uu_head)),
+    applet("hold", Run::Lasting(saturate::hold::main)),
     applet("hostname", Run::Own(own::system::hostname)),
     applet("httpd", Run::Tool(net::httpd::main)),
     applet("id", Run::Own(own::id::main)),

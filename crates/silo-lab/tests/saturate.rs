@@ -142,3 +142,54 @@ fn io_leaves_no_file() {
         "{ran:?}"
     );
 }
+
+/// A figure of /proc in KiB.
+fn kib(pid: u32, file: &str, field: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
+    let line = text.lines().find_map(|l| l.strip_prefix(field)).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn what_is_held_is_what_was_asked_for() {
+    let words = [
+        "--private",
+        "12m",
+        "--shared",
+        "8m",
+        "--cpus",
+        "0.2",
+        "--threads",
+        "5",
+        "--zombies",
+        "3",
+    ];
+    let child = start("hold", &words, "ready");
+    let pid = child.id();
+    assert_eq!(kib(pid, "status", "Threads:"), 5);
+    assert_eq!(kib(pid, "status", "RssShmem:"), 8 << 10);
+    let private = kib(pid, "smaps_rollup", "Private_Dirty:");
+    assert!((12 << 10..13 << 10).contains(&private), "{private}");
+    let children =
+        std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let zombies = || {
+        let is_zombie = |child: &&str| {
+            let stat = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+            stat.contains(") Z ")
+        };
+        children.split_whitespace().filter(is_zombie).count()
+    };
+    let patience = Instant::now() + Duration::from_secs(20);
+    while zombies() < 3 && Instant::now() < patience {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(
+        (zombies(), children.split_whitespace().count()),
+        (3, 4),
+        "one more shares the memory"
+    );
+    assert!(end(child) < Duration::from_secs(2));
+    let bad = run("hold", &["--cpus", "2", "--threads", "2"]);
+    assert_eq!(bad.code, Some(1));
+    assert!(bad.err.contains("between 3 and"), "{}", bad.err);
+}

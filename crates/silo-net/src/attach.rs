@@ -13,6 +13,7 @@
 
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -30,6 +31,10 @@ use crate::sysctl;
 const INSIDE_NAME: &str = "eth0";
 /// The longest name that a link can have.
 const NAME_MAX: usize = 15;
+
+/// How long the kernel may take to remove links by itself, and how often it is looked at.
+const KERNELS_TURN: Duration = Duration::from_secs(2);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
 /// What a container asks of a bridge network.
 #[derive(Clone, Debug)]
@@ -121,6 +126,28 @@ impl Bridge {
         link.and(lease)
     }
 
+    /// Waits until the kernel has removed the links of containers whose namespaces have gone: it does that for many at once, where
+    /// each that is deleted makes the caller wait. What is still there after a while is deleted.
+    pub fn await_gone(&self, ids: &[&str]) -> Result<()> {
+        let names: Vec<String> = ids.iter().map(|id| host_name(id)).collect();
+        let mut socket = Socket::route()?;
+        let end = Instant::now() + KERNELS_TURN;
+        loop {
+            let mut left = link::list(&mut socket)?;
+            left.retain(|link| names.contains(&link.name));
+            if left.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() < end {
+                std::thread::sleep(BETWEEN_LOOKS);
+                continue;
+            }
+            for link in left {
+                link::delete(&mut socket, &link.name)?;
+            }
+        }
+    }
+
     /// What containers other than `live` have left: leases, and veth pairs in this bridge. A pair that the kernel is about to
     /// remove is still seen: what is found once and not 100 ms later was none.
     pub fn orphans(&self, live: &[ContainerId]) -> Result<Vec<Orphan>> {
@@ -139,7 +166,8 @@ impl Bridge {
             let links = link::list(&mut socket)?.into_iter();
             let strays = links
                 .filter(|l| {
-                    l.master == bridge.index && l.kind == "veth" && !known.contains(&l.name)
+                    let ours = l.kind == "veth" && is_host_name(&l.name);
+                    l.master == bridge.index && ours && !known.contains(&l.name)
                 })
                 .map(|link| Orphan::Link(link.name));
             orphans.extend(strays);
@@ -250,6 +278,13 @@ pub fn configure_loopback() -> Result<()> {
 /// `veth` and as many digits of the id as fit: 44 bits, so that a name belongs to one container.
 fn host_name(id: &str) -> String {
     format!("veth{id}").chars().take(NAME_MAX).collect()
+}
+
+/// Whether a link has such a name: what somebody else put into the bridge is left alone.
+fn is_host_name(name: &str) -> bool {
+    let digits = name.strip_prefix("veth").unwrap_or_default();
+    let is_hex = |letter: char| letter.is_ascii_digit() || ('a'..='f').contains(&letter);
+    name.len() == NAME_MAX && digits.chars().all(is_hex)
 }
 
 #[cfg(test)]

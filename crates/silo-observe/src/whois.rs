@@ -164,8 +164,20 @@ impl Proc {
         Ok(found)
     }
 
-    /// The control groups of a process in every hierarchy.
+    /// The control groups of a process in every hierarchy; of one that ended and was not waited for those of its parent, where
+    /// the kernel (version 1) says no more of it than the root.
     pub fn cgroups(&self, pid: i32) -> Result<Vec<CgroupPath>> {
+        let found = self.own_cgroups(pid)?;
+        if found.iter().all(|group| group.path != "/") {
+            return Ok(found);
+        }
+        match self.zombies_parent(pid) {
+            Some(parent) => self.own_cgroups(parent).or(Ok(found)),
+            None => Ok(found),
+        }
+    }
+
+    fn own_cgroups(&self, pid: i32) -> Result<Vec<CgroupPath>> {
         let mut buffer = Vec::new();
         self.process(pid)
             .and_then(|process| process.read(c"cgroup", &mut buffer))

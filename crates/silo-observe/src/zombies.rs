@@ -1,64 +1,59 @@
-//! Processes that have ended and nobody waits for. Newer kernels take them out of their control group when they end (found on
-//! 6.18, in both versions), so that they are looked for at their parents, which are still in it.
+//! Processes that ended and were not waited for.
 //!
-//! Called by the engine's list of a container's processes.
+//! A control group does not list them (since Linux 5.2), and version 1 says of them that they are in its root: only their parents
+//! know them, each thread its own children.
 
-use std::{collections::BTreeSet, fs, path::Path};
-
-use crate::{Proc, Want};
+use crate::{Proc, stat::Stat};
 
 impl Proc {
-    /// The zombies among the children of these processes, ascending: /proc/PID/task/TID/children, proc_pid_task(5).
-    pub fn zombie_children(&self, pids: &[i32]) -> Vec<i32> {
-        let mut children = BTreeSet::new();
-        for pid in pids {
-            let threads = self.path().join(pid.to_string()).join("task");
-            for thread in fs::read_dir(threads).into_iter().flatten().flatten() {
-                children.extend(listed(&thread.path().join("children")));
+    /// These processes with the zombies among their children, ascending.
+    pub fn with_zombies(&self, mut pids: Vec<i32>) -> Vec<i32> {
+        let mut found = Vec::new();
+        for pid in &pids {
+            let Ok(threads) = std::fs::read_dir(self.path().join(format!("{pid}/task"))) else {
+                continue;
+            };
+            for thread in threads.flatten() {
+                let children = std::fs::read_to_string(thread.path().join("children"));
+                let children = children.unwrap_or_default();
+                let children = children.split_ascii_whitespace();
+                found.extend(children.filter_map(|child| child.parse::<i32>().ok()));
             }
         }
-        let strange = |pid: &i32| !pids.contains(pid);
-        let candidates: Vec<i32> = children.into_iter().filter(strange).collect();
-        let all = self.collect(&candidates, Want::default());
-        let zombies = all.iter().filter(|process| process.is_zombie());
-        zombies.map(|process| process.host_pid).collect()
+        found.retain(|child| self.zombies_parent(*child).is_some());
+        pids.append(&mut found);
+        pids.sort_unstable();
+        pids.dedup();
+        pids
     }
-}
 
-/// Nothing where the kernel has no such file, or the thread has ended.
-fn listed(path: &Path) -> Vec<i32> {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let words = text.split_ascii_whitespace();
-    words.filter_map(|word| word.parse().ok()).collect()
+    /// The parent of a zombie; `None` of any other process.
+    pub(crate) fn zombies_parent(&self, pid: i32) -> Option<i32> {
+        let mut buffer = Vec::new();
+        self.process(pid)
+            .and_then(|folder| folder.read(c"stat", &mut buffer))
+            .ok()?;
+        let stat = Stat::parse(&buffer)?;
+        stat.is_zombie().then_some(stat.ppid)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::{Command, Stdio};
 
     #[test]
-    fn a_child_that_is_not_waited_for() {
-        let proc = Proc::host().unwrap();
+    fn a_child_that_nobody_waits_for_is_found() {
         let own = std::process::id() as i32;
-        let mut child = Command::new("cat")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let proc = Proc::host().unwrap();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
         let pid = child.id() as i32;
-        let is_found = || proc.zombie_children(&[own]).contains(&pid);
-        assert!(!is_found(), "it runs");
-        drop(child.stdin.take());
-        let mut end = Vec::new();
-        std::io::Read::read_to_end(child.stdout.as_mut().unwrap(), &mut end).unwrap();
-        let since = std::time::Instant::now();
-        while !is_found() {
-            assert!(since.elapsed().as_secs() < 60, "it is no zombie");
-            std::thread::yield_now();
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while !proc.with_zombies(vec![own]).contains(&pid) {
+            assert!(std::time::Instant::now() < end, "{pid} is not found");
         }
-        assert!(!proc.zombie_children(&[own, pid]).contains(&pid));
         child.wait().unwrap();
-        assert!(!is_found());
+        let left = proc.with_zombies(vec![own]);
+        assert!(left.contains(&own) && !left.contains(&pid));
     }
 }

@@ -12,10 +12,13 @@ use std::{
 
 use silo_engine::{Container, Engine, Glance};
 use silo_observe::{
-    CpuSample, CpuTimes, HostFacts, MemInfo, Names, Namespace, Proc, TopFacts, TopInputs, TopView,
-    Want,
+    CpuSample, CpuTimes, HostFacts, MemInfo, Names, Namespace, Proc, TopFacts, TopInputs,
+    TopProcess, TopView, Want,
 };
 use silo_types::{ContainerId, Doing, Error, ProcessId, Result, Signal};
+
+/// Stands for the whole host among the main processes of containers.
+const HOST: i32 = 0;
 
 /// Seconds of the line beside each container.
 pub const LINE: usize = 60;
@@ -40,6 +43,8 @@ pub struct Entry {
     pub container: Container,
     /// Nothing while it does not run.
     pub glance: Option<Glance>,
+    /// Of those that are seen in the list.
+    pub zombies: usize,
     /// Thousandths of a processor, a value a second, the newest last.
     pub line: VecDeque<f64>,
 }
@@ -131,8 +136,8 @@ impl<'a> Data<'a> {
             let list = self.engine.list()?;
             self.namespaces.clear();
             self.samples.retain(|pid, _| {
-                list.iter()
-                    .any(|c| c.state.main.is_some_and(|main| main.pid == *pid))
+                let is_main = |c: &Container| c.state.main.is_some_and(|main| main.pid == *pid);
+                *pid == HOST || list.iter().any(is_main)
             });
             self.entries = list.into_iter().map(Entry::new).collect();
             self.read_at = Some(Instant::now());
@@ -190,6 +195,42 @@ impl<'a> Data<'a> {
         self.lines.insert(id.clone(), line);
     }
 
+    /// Every process of the host with its container (empty: none), the busiest first; rates since the last call. Memory is what
+    /// costs nothing to ask for.
+    pub fn everywhere(&mut self) -> Result<Vec<(TopProcess, String)>> {
+        let host = HostFacts::now();
+        let (processes, containers) = self.engine.host_processes(Want::PS)?;
+        self.seen = processes.iter().map(silo_observe::Process::id).collect();
+        let now = CpuSample::of(&processes, &host);
+        let before = self.samples.remove(&HOST);
+        let view = TopView::build(
+            TopFacts::default(),
+            &TopInputs {
+                processes: &processes,
+                host: &host,
+                names: &Names::host()?,
+                cpu: before.as_ref().map(|before| (before, &now)),
+                execs: &HashMap::new(),
+            },
+        );
+        self.samples.insert(HOST, now);
+        let inside: HashMap<i32, i32> = processes
+            .iter()
+            .map(|p| (p.host_pid, p.innermost_pid()))
+            .collect();
+        let mut all: Vec<(TopProcess, String)> = view
+            .processes
+            .into_iter()
+            .map(|mut process| {
+                process.pid = inside.get(&process.host_pid).copied().unwrap_or(0);
+                let of = containers.get(&process.host_pid).cloned();
+                (process, of.unwrap_or_default())
+            })
+            .collect();
+        all.sort_by(|(a, _), (b, _)| b.cpu_percent.total_cmp(&a.cpu_percent));
+        Ok(all)
+    }
+
     /// Namespaces of a running container's main process; they never change, so each is looked up once.
     pub fn namespaces(&mut self, container: &Container) -> Option<&[Namespace]> {
         let pid = container.main_process().ok()?.pid;
@@ -206,6 +247,7 @@ impl Entry {
         Entry {
             container,
             glance: None,
+            zombies: 0,
             line: VecDeque::new(),
         }
     }

@@ -1,133 +1,39 @@
 //! Whole engines beside Silo: run, exec, list and top of Docker and podman, and a bare `runc run`.
 
-use std::{
-    fs::{self, File},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
-
-use silo_types::{Doing, Error, Result};
+use silo_types::Result;
 
 use super::title;
 use crate::{
     Options, Row,
+    daemon::{Daemon, IMAGE, SOCKET, docker, import_lab, podman},
     measure::{Candidate, Settle, Timed, interleave, output, reap_ended},
     report::Section,
     summary::Millis,
     tools::Tools,
 };
 
-const SOCKET: &str = "unix:///run/docker-bench.sock";
-
 /// The slow ones take most of the time of a round.
 const ROUNDS: usize = 20;
-
-const IMAGE: &str = "localhost/lab:bench";
 
 /// The container that `exec` and `top` look into.
 const IDLE: &str = "bench-idle";
 
-/// dockerd, ended when dropped.
-struct Daemon {
-    child: Child,
-    /// Control groups that it and podman make and leave.
-    groups: Vec<PathBuf>,
-}
+/// Removes the idle ones when dropped; there may be none, and then nothing is wrong.
+struct Idle;
 
-impl Daemon {
-    fn start(tools: &Tools) -> Result<Daemon> {
-        let log = tools.work.join("dockerd.log");
-        let log = File::create(&log).doing_with(|| format!("make {}", log.display()))?;
-        let groups = left_groups()
-            .into_iter()
-            .filter(|group| !group.exists())
-            .collect();
-        let child = Command::new("dockerd")
-            .args(["-H", SOCKET, "--exec-opt", "native.cgroupdriver=cgroupfs"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .doing("start dockerd")?;
-        let daemon = Daemon { child, groups };
-        let patience = Instant::now() + Duration::from_secs(60);
-        while output(&mut docker(&["version"])).is_err() {
-            if Instant::now() > patience {
-                return Err(Error::conflict(
-                    "dockerd does not answer: see dockerd.log in the work folder",
-                ));
-            }
-            std::thread::sleep(Duration::from_millis(200));
-        }
-        Ok(daemon)
-    }
-}
-
-impl Drop for Daemon {
+impl Drop for Idle {
     fn drop(&mut self) {
-        remove_idle();
-        if let Some(pid) = i32::try_from(self.child.id())
-            .ok()
-            .and_then(rustix::process::Pid::from_raw)
-        {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
-        let _ = self.child.wait();
-        // Only folders that were not there before; one that is in use stays.
-        for group in &self.groups {
-            let _ = fs::remove_dir(group);
-        }
+        let _ = output(&mut docker(&["rm", "-f", IDLE]));
+        let _ = output(&mut podman(&["rm", "-f", "-t", "0", IDLE]));
     }
-}
-
-/// The folders above their containers, in every hierarchy.
-fn left_groups() -> Vec<PathBuf> {
-    let top = PathBuf::from("/sys/fs/cgroup");
-    let hierarchies = fs::read_dir(&top)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path());
-    let tops: Vec<PathBuf> = hierarchies.chain([top.clone()]).collect();
-    let names = ["docker", "libpod_parent/conmon", "libpod_parent"];
-    names
-        .iter()
-        .flat_map(|name| tops.iter().map(move |top| top.join(name)))
-        .collect()
-}
-
-/// There may be none: then nothing is wrong.
-fn remove_idle() {
-    let _ = output(&mut docker(&["rm", "-f", IDLE]));
-    let _ = output(&mut podman(&["rm", "-f", "-t", "0", IDLE]));
-}
-
-fn docker(words: &[&str]) -> Command {
-    let mut command = Command::new("docker");
-    command.args(["-H", SOCKET]).args(words);
-    command
-}
-
-fn podman(words: &[&str]) -> Command {
-    let mut command = Command::new("podman");
-    command.args(words);
-    command
 }
 
 pub fn measure(options: &Options, tools: &Tools) -> Result<Section> {
-    let archive = tools.work.join("lab.tar").display().to_string();
-    output(
-        Command::new("tar")
-            .arg("-C")
-            .arg(&tools.rootfs)
-            .args(["-cf", &archive, "."]),
-    )?;
     let _daemon = Daemon::start(tools)?;
     // A run that was stopped may have left them.
-    remove_idle();
-    output(&mut docker(&["import", &archive, IMAGE]))?;
-    output(&mut podman(&["import", "-q", &archive, IMAGE]))?;
+    drop(Idle);
+    let _idle = Idle;
+    import_lab(tools)?;
     let idle = [
         "run",
         "-d",
@@ -184,7 +90,7 @@ fn line(timed: &[Timed]) -> Vec<String> {
 
 /// Silo, Docker and Podman for each action; then the bare runtime that Docker and containerd use.
 fn candidates(tools: &Tools) -> Result<Vec<Candidate>> {
-    let actions: [(&str, &[&str]); 5] = [
+    let actions: [(&str, &[&str]); 6] = [
         ("run --rm, bridge", &["run", "--rm", IMAGE, "true"]),
         (
             "run --rm --network none",
@@ -193,6 +99,7 @@ fn candidates(tools: &Tools) -> Result<Vec<Candidate>> {
         ("exec", &["exec", IDLE, "true"]),
         ("top", &["top", IDLE]),
         ("ps", &["ps"]),
+        ("stats --no-stream", &["stats", "--no-stream"]),
     ];
     let mut candidates = Vec::new();
     for (name, words) in actions {

@@ -1,4 +1,4 @@
-//! `ls` and `top` beside many running containers, and the memory that Silo adds for each.
+//! Views beside many running containers, and the memory that Silo adds for each.
 
 use std::time::Duration;
 
@@ -7,14 +7,28 @@ use silo_types::Result;
 use super::title;
 use crate::{
     Options, Row, descendants,
-    measure::{Settle, interleave, reap_ended},
+    measure::{Candidate, Settle, interleave, reap_ended},
     report::{Section, verdict},
     summary::Millis,
     tools::Tools,
 };
 
-/// What `ls` and `top` may take.
-const AT_MOST: Duration = Duration::from_millis(15);
+/// What a view may take, in milliseconds, and its words: of one container, of all of them, of two hundred processes.
+const VIEWS: [(u64, &[&str]); 9] = [
+    (15, &["ls"]),
+    (15, &["ls", "-q"]),
+    (15, &["ls", "-a", "--format", "json"]),
+    (5, &["top", "bench-many-1"]),
+    (5, &["top", "bench-many-1", "-ef"]),
+    (25, &["top", CROWDED]),
+    (10, &["why", ENDED]),
+    (30, &["stats", "--no-stream"]),
+    (50, &["dash", "--format", "json"]),
+];
+
+/// One with 200 processes, and one that has ended.
+const CROWDED: &str = "bench-crowded";
+const ENDED: &str = "bench-ended";
 
 /// What Silo may add for an idle container.
 const MEMORY_AT_MOST: f64 = 1.0;
@@ -38,32 +52,37 @@ pub fn measure(options: &Options, tools: &Tools) -> Result<Section> {
         }
     }
     let silo = &tools.silo;
-    let candidates = [
-        silo.candidate("silo ls", &["ls"]),
-        silo.candidate("silo ls -q", &["ls", "-q"]),
-        silo.candidate(
-            "silo ls -a --format json",
-            &["ls", "-a", "--format", "json"],
-        ),
-        silo.candidate("silo top NAME", &["top", "bench-many-1"]),
-        silo.candidate("silo top NAME -ef", &["top", "bench-many-1", "-ef"]),
-    ];
+    others(tools)?;
+    let candidates: Vec<Candidate> = VIEWS
+        .iter()
+        .map(|(_, words)| silo.candidate(&format!("silo {}", words.join(" ")), words))
+        .collect();
     let timed = interleave(&candidates, ROUNDS.min(options.rounds), Settle::No)?;
     section = section.times(&timed, 0, false);
-    for one in &timed {
-        let is_met = one.returned.median <= AT_MOST;
+    for (one, (at_most, _)) in timed.iter().zip(VIEWS) {
+        let is_met = one.returned.median <= Duration::from_millis(at_most);
         section = section.note(format!(
             "{}: {} takes {} ms beside {} containers (at most {})",
             verdict(is_met),
             one.name,
             Millis(one.returned.median),
             options.containers,
-            AT_MOST.as_millis()
+            at_most
         ));
     }
     Ok(memory.into_iter().fold(section, |section, (number, mib)| {
         section.note(memory_note(number, mib))
     }))
+}
+
+fn others(tools: &Tools) -> Result<()> {
+    let script = "i=0; while [ $i -lt 199 ]; do sleep 1000000 & i=$((i+1)); done; wait";
+    let run = |name: &str, words: &[&str]| -> Result<String> {
+        let flags = ["run", "--network", "none", "--name", name];
+        tools.silo.output(&[&flags, words].concat())
+    };
+    run(CROWDED, &["-d", "lab", "sh", "-c", script])?;
+    run(ENDED, &["lab", "true"]).map(drop)
 }
 
 /// One container alone bears all that the monitors of many share (the program's text): told, and not judged.

@@ -4,9 +4,11 @@ mod engines;
 mod exec;
 mod gone;
 mod many;
+mod recorder;
 mod run;
 mod runtime;
 mod starts;
+mod truth;
 
 use silo_types::Result;
 
@@ -18,9 +20,11 @@ pub fn title(row: Row) -> &'static str {
         Row::Runtime => "a bare runtime",
         Row::Exec => "a process in a running container",
         Row::Many => "beside many running containers",
+        Row::Recorder => "what recording costs",
         Row::Starts => "starts one after another",
         Row::Gone => "from the kill until it is gone",
         Row::Engines => "whole engines",
+        Row::Truth => "what is shown against what was made",
     }
 }
 
@@ -30,12 +34,14 @@ pub fn measure(row: Row, options: &Options, tools: &Tools, report: &mut Report) 
         Row::Runtime => runtime::measure(options, tools)?,
         Row::Exec => vec![exec::measure(options, tools)?],
         Row::Many => vec![many::measure(options, tools)?],
+        Row::Recorder => vec![recorder::measure(tools)?],
         Row::Starts => vec![
             starts::measure(options, tools, "none")?,
             starts::measure(options, tools, "bridge")?,
         ],
         Row::Gone => vec![gone::measure(tools)?],
         Row::Engines => vec![engines::measure(options, tools)?],
+        Row::Truth => vec![truth::measure(options, tools)?],
     };
     report.sections.extend(sections);
     Ok(())

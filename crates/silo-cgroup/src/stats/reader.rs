@@ -21,7 +21,9 @@ pub struct Figures {
     pub throttle: bool,
     /// `usage` alone: the cheapest memory figure (the others are 0 or `None`).
     pub memory_usage: bool,
-    /// `usage`, and what it is made of; on v1 without `kernel`.
+    /// What memory is made of, on v1 without `kernel`, and without `usage`: the dearest file of all.
+    pub memory_stat: bool,
+    /// Both.
     pub memory_kinds: bool,
     /// Limit, peak, swap, on v1 `kernel`: what changes seldom.
     pub memory_bounds: bool,
@@ -38,6 +40,7 @@ impl Figures {
         cpu_total: true,
         throttle: true,
         memory_usage: true,
+        memory_stat: true,
         memory_kinds: true,
         memory_bounds: true,
         memory: true,
@@ -50,6 +53,7 @@ impl Figures {
         cpu_total: false,
         throttle: false,
         memory_usage: false,
+        memory_stat: false,
         memory_kinds: false,
         memory_bounds: false,
         memory: false,
@@ -237,7 +241,8 @@ fn choose(group: &Cgroup, figures: Figures) -> Vec<(usize, Files)> {
     let kinds = figures.memory_kinds || figures.memory;
     let usage = figures.memory_usage || kinds;
     add(Controller::Memory, usage, USAGE_V1, USAGE_V2);
-    add(Controller::Memory, kinds, KINDS_V1, KINDS_V2);
+    let stat = figures.memory_stat || kinds;
+    add(Controller::Memory, stat, KINDS_V1, KINDS_V2);
     let bounds = figures.memory_bounds || figures.memory;
     add(Controller::Memory, bounds, BOUNDS_V1, BOUNDS_V2);
     add(Controller::Memory, figures.memory, MEMORY_V1, MEMORY_V2);

@@ -42,7 +42,7 @@ impl Monitor<'_> {
         self.main = None;
         self.kill_at = None;
         self.oom.look_at = None;
-        let how = match self.thorough {
+        let how = match self.thorough && !self.leaves_links {
             true => Teardown::Whole,
             false => Teardown::Quick,
         };

@@ -1,13 +1,15 @@
 //! The recorder: what the container uses, sampled by its monitor as long as it runs.
 //!
 //! Every 100 ms while it works; an idle container is looked at each second, which costs one read, and written down only when
-//! its CPU counter has moved, or every ten seconds. Few files are kept open, since the kernel keeps a page for each that was
-//! read; what changes slowly is opened, read and closed once a second. Begins after the start was told, so that no start waits
-//! for it. A container whose figures cannot be read or written goes on without a recording.
+//! its CPU counter has moved, or every ten seconds. A look costs what it reads: while it works that is processor time and the
+//! sum of its memory. What the memory is made of (the kernel adds that up over its processors each time) is read when the sum
+//! has moved, when it nears its limit, and once a second with all that changes slowly. Files stay open while it works and are
+//! closed while it rests, since the kernel keeps a page for each that was read. Begins after the start was told, so that no
+//! start waits for it. A container whose figures cannot be read or written goes on without a recording.
 
 use std::time::{Duration, Instant};
 
-use silo_cgroup::{Cgroup, Figures, StatsReader};
+use silo_cgroup::{Cgroup, CpuStats, Figures, MemoryStats, StatsReader};
 use silo_types::{ContainerState, NetworkMode};
 
 use super::{run::Monitor, start::Main};
@@ -26,28 +28,43 @@ const SLOW: Duration = Duration::from_millis(950);
 /// An idle container is written down so often, in milliseconds.
 const SIGN_OF_LIFE: u64 = 10_000;
 
+/// Clock and counter are read so closely, in milliseconds, or again so often.
+const APART: u64 = 1;
+const AGAIN: usize = 3;
+
 /// Between two alarms, in milliseconds.
 const CALM: u64 = 20;
 
 /// Less than this share of a processor, in thousandths, is idle.
 const LITTLE: u64 = 5;
 
-/// Whether anything happened at all.
+/// What memory is made of is read again when the sum has moved by this part of what is held, and by so much: the kernel charges
+/// 256 KiB at once for each processor, which says nothing.
+const MOVED: u64 = 128;
+const MOVED_LEAST: u64 = 512 << 10;
+
+/// So near to its limit, in parts of it, the kernel takes cache for memory and the sum stands still.
+const NEAR: u64 = 16;
+
+/// Whether anything happened at all; with throttling where there is something that throttles.
 const PULSE: Figures = Figures {
     cpu_total: true,
     ..Figures::NONE
 };
 
 /// What changes while it works.
-const WORK: Figures = Figures {
-    cpu_total: true,
-    throttle: true,
-    memory_kinds: true,
+const SUM: Figures = Figures {
+    memory_usage: true,
     ..Figures::NONE
 };
 
 /// What changes slowly, or costs much.
+const PARTS: Figures = Figures {
+    memory_stat: true,
+    ..Figures::NONE
+};
 const OTHERS: Figures = Figures {
+    throttle: true,
     memory_bounds: true,
     pids: true,
     io: true,
@@ -69,7 +86,10 @@ pub(super) struct Recorder {
 struct Open {
     writer: Writer,
     pulse: StatsReader,
-    work: StatsReader,
+    /// The pulse tells how it is throttled.
+    throttles: bool,
+    /// While it works.
+    files: Option<Files>,
     /// As last written down.
     last: Moment,
     /// When it was last looked at, milliseconds since the epoch.
@@ -81,6 +101,26 @@ struct Open {
     slow: Option<Instant>,
     /// v1 tells kernel memory in a file of its own.
     kernel: Option<u64>,
+    /// What memory was made of when that was read last.
+    parts: MemoryStats,
+}
+
+/// Files that are kept open while it works.
+#[derive(Debug)]
+struct Files {
+    sum: StatsReader,
+    parts: StatsReader,
+    others: StatsReader,
+}
+
+impl Files {
+    fn open(cgroup: &Cgroup) -> Option<Files> {
+        Some(Files {
+            sum: StatsReader::open(cgroup, SUM).ok()?,
+            parts: StatsReader::open(cgroup, PARTS).ok()?,
+            others: StatsReader::open(cgroup, OTHERS).ok()?,
+        })
+    }
 }
 
 impl Recorder {
@@ -174,7 +214,8 @@ impl Open {
     fn new(path: &std::path::Path, cgroup: &Cgroup) -> Option<Open> {
         Some(Open {
             pulse: StatsReader::open(cgroup, PULSE).ok()?,
-            work: StatsReader::open(cgroup, WORK).ok()?,
+            throttles: false,
+            files: None,
             writer: Writer::open(path).ok()?,
             last: Moment::default(),
             looked: 0,
@@ -182,19 +223,30 @@ impl Open {
             moving: false,
             slow: None,
             kernel: None,
+            parts: MemoryStats::default(),
         })
     }
 
     /// How busy it was, in thousandths of a processor; `None` when there is nothing more to be read.
     fn look(&mut self, run: &Run<'_>, how: Look) -> Option<u64> {
-        let time = now() / 1_000_000;
+        let mut time = now() / 1_000_000;
         if how == Look::Alarm {
             if time.saturating_sub(self.alarmed) < CALM {
                 return Some(LITTLE);
             }
             self.alarmed = time;
         }
-        let used = self.pulse.sample().ok()?.cpu.unwrap_or_default().total_ns / 1000;
+        let mut cpu = self.pulse(run, how)?;
+        for _ in 0..AGAIN {
+            // Pushed aside between clock and counter on a busy machine, it would tell the one of another moment.
+            let late = now() / 1_000_000;
+            if late.saturating_sub(time) <= APART {
+                break;
+            }
+            time = late;
+            cpu = self.pulse.sample().ok()?.cpu.unwrap_or_default();
+        }
+        let used = cpu.total_ns / 1000;
         let first = self.last.time == 0;
         let moved = used != self.last.cpu || run.oom_kills != self.last.oom_kills;
         let passed = time.saturating_sub(self.looked).max(1);
@@ -215,16 +267,35 @@ impl Open {
         self.moving = moved || first;
         let silent = time.saturating_sub(self.last.time) < SIGN_OF_LIFE;
         if how == Look::Usual && !self.moving && !came_to_rest && silent {
+            self.files = None;
             return Some(busy);
         }
-        let moment = self.read(run, how, time)?;
+        if came_to_rest {
+            // What is written now is shown for as long as it rests: all of it anew.
+            self.slow = None;
+        }
+        let moment = self.read(run, how, time, &cpu)?;
         // A full disk must not stop it: the next moment is tried again.
         let _ = self.writer.push(&moment);
         self.last = moment;
         Some(busy)
     }
 
-    fn read(&mut self, run: &Run<'_>, how: Look, time: u64) -> Option<Moment> {
+    /// Processor time. Where there is no quota nothing throttles, and on v1 that is a file less.
+    fn pulse(&mut self, run: &Run<'_>, how: Look) -> Option<CpuStats> {
+        let throttles = run.cpu_limit > 0;
+        if throttles != self.throttles || how == Look::Changed {
+            let figures = Figures {
+                throttle: throttles,
+                ..PULSE
+            };
+            self.pulse = StatsReader::open(&run.main.cgroup, figures).ok()?;
+            self.throttles = throttles;
+        }
+        Some(self.pulse.sample().ok()?.cpu.unwrap_or_default())
+    }
+
+    fn read(&mut self, run: &Run<'_>, how: Look, time: u64, cpu: &CpuStats) -> Option<Moment> {
         let mut moment = Moment {
             time,
             cpu_limit: run.cpu_limit,
@@ -235,19 +306,32 @@ impl Open {
             cpu_high: 0,
             ..self.last
         };
-        let stale = self.slow.is_none_or(|at| at.elapsed() >= SLOW);
+        moment.take_cpu(cpu);
         // The end is waited for: it costs no more than it must.
-        if how != Look::Last && (stale || how != Look::Usual) {
+        if how == Look::Last {
+            return Some(moment);
+        }
+        let stale = self.slow.is_none_or(|at| at.elapsed() >= SLOW);
+        let all = stale || how != Look::Usual;
+        if self.files.is_none() {
+            self.files = Files::open(&run.main.cgroup);
+        }
+        let files = self.files.as_mut()?;
+        if all {
             self.slow = Some(Instant::now());
-            self.kernel = add_others(run, &mut moment);
+            self.kernel = add_others(&mut files.others, run, &mut moment);
         }
-        let work = self.work.sample().ok()?;
-        moment.take_cpu(&work.cpu.unwrap_or_default());
-        if how != Look::Last {
-            let mut memory = work.memory.unwrap_or_default();
-            memory.kernel = memory.kernel.or(self.kernel);
-            moment.take_memory(&memory);
+        let usage = files.sum.sample().ok()?.memory.unwrap_or_default().usage;
+        if all || has_moved(&self.parts, self.kernel, usage, moment.memory_limit) {
+            self.parts = files.parts.sample().ok()?.memory.unwrap_or_default();
+            self.parts.usage = usage;
         }
+        let kernel = self.parts.kernel.or(self.kernel);
+        moment.take_memory(&MemoryStats {
+            usage,
+            kernel,
+            ..self.parts
+        });
         if how == Look::Alarm && (1..=moment.peak).contains(&moment.memory_limit) {
             // The kernel kills when nothing is left to be dropped: all that was charged was held, though it may be gone by now.
             moment.held_high = moment.memory_limit;
@@ -257,13 +341,25 @@ impl Open {
     }
 }
 
-/// What is opened, read and closed; kernel memory where it is among that.
-fn add_others(run: &Run<'_>, moment: &mut Moment) -> Option<u64> {
-    let stats = StatsReader::open(&run.main.cgroup, OTHERS)
-        .and_then(|mut reader| reader.sample())
-        .ok()?;
+/// Whether the parts of memory, read when the sum was `parts.usage`, may be other ones now.
+fn has_moved(parts: &MemoryStats, kernel: Option<u64>, usage: u64, limit: u64) -> bool {
+    let held = MemoryStats {
+        kernel: parts.kernel.or(kernel),
+        ..*parts
+    }
+    .held();
+    let near = limit > 0 && usage >= limit - limit / NEAR;
+    near || usage.abs_diff(parts.usage) >= MOVED_LEAST.max(held / MOVED)
+}
+
+/// What changes slowly; kernel memory where it is among that.
+fn add_others(reader: &mut StatsReader, run: &Run<'_>, moment: &mut Moment) -> Option<u64> {
+    let stats = reader.sample().ok()?;
     let network = run.own_network.then(|| traffic(run.main.process.pid));
     moment.take_others(&stats, network.flatten());
+    if let Some(throttle) = stats.cpu.and_then(|cpu| cpu.throttle) {
+        moment.take_throttle(&throttle);
+    }
     stats.memory?.kernel
 }
 
@@ -307,6 +403,31 @@ mod tests {
         assert_eq!(pace(at, 1), IDLE);
         assert_eq!(pace(at, LITTLE), QUICK);
         assert_eq!(pace(at, 4000), QUICK);
+    }
+
+    #[test]
+    fn parts_of_memory_are_read_when_the_sum_moves_or_nears_its_limit() {
+        const MIB: u64 = 1 << 20;
+        let parts = MemoryStats {
+            usage: 500 * MIB,
+            anon: 128 * MIB,
+            file: 372 * MIB,
+            ..MemoryStats::default()
+        };
+        let moved = |usage, limit| has_moved(&parts, None, usage, limit);
+        assert!(!moved(500 * MIB, 0));
+        assert!(!moved(500 * MIB, 1000 * MIB));
+        // Less than a hundredth of what is held, though little of the sum.
+        assert!(!moved(500 * MIB + MIB / 2, 0));
+        assert!(moved(502 * MIB, 0) && moved(498 * MIB, 0));
+        assert!(moved(500 * MIB, 510 * MIB));
+        let small = MemoryStats {
+            usage: MIB,
+            anon: 100 << 10,
+            ..MemoryStats::default()
+        };
+        assert!(!has_moved(&small, None, MIB + (500 << 10), 0));
+        assert!(has_moved(&small, None, MIB + (512 << 10), 0));
     }
 
     #[test]

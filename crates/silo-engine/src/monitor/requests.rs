@@ -86,12 +86,13 @@ impl Monitor<'_> {
                 self.begin_stop(*signal, *timeout);
                 return;
             }
-            Request::End => {
+            Request::End { leave_links } => {
                 self.note_asked(index, "rm", Some(Signal::KILL), None);
                 self.clients[index].waits_for_exit = true;
                 self.ends = true;
                 self.state.stopped_by_user = true;
                 self.thorough = true;
+                self.leaves_links = *leave_links;
                 self.measure_freed();
                 self.restart_at = None;
                 self.signal_main(Signal::KILL);

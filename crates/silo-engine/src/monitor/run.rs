@@ -52,6 +52,8 @@ pub(crate) struct Monitor<'a> {
     pub(super) restart_delay: Duration,
     /// The end was asked for with everything freed: `rm -f`.
     pub(super) thorough: bool,
+    /// But who asked waits for its links, with those of others.
+    pub(super) leaves_links: bool,
     /// No restart any more.
     pub(super) ends: bool,
     pub(super) oom: super::oom::OomState,
@@ -108,6 +110,7 @@ impl<'a> Monitor<'a> {
             restart_at: None,
             restart_delay: Duration::from_millis(100),
             thorough: false,
+            leaves_links: false,
             ends: false,
             oom: super::oom::OomState::new(),
             freed: Freed::default(),

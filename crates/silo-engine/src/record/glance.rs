@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use silo_cgroup::{CpuStats, MemoryStats, Stats};
+use silo_cgroup::{CpuStats, MemoryStats, Stats, Throttle};
 use silo_types::{Error, Result};
 
 use super::{Moment, Step};
@@ -67,9 +67,15 @@ impl Moment {
         moment
     }
 
+    /// Throttling stays as it was where it was not read.
     pub(crate) fn take_cpu(&mut self, cpu: &CpuStats) {
-        let throttle = cpu.throttle.unwrap_or_default();
         self.cpu = cpu.total_ns / 1000;
+        if let Some(throttle) = &cpu.throttle {
+            self.take_throttle(throttle);
+        }
+    }
+
+    pub(crate) fn take_throttle(&mut self, throttle: &Throttle) {
         self.periods = throttle.periods;
         self.throttled = throttle.throttled;
         self.throttled_time = throttle.throttled_ns / 1000;

@@ -92,7 +92,7 @@ fn fill(goal: u64, rate: Option<u64>, stop: &Stop, progress: &mut Progress) -> V
 }
 
 /// Writes to each page something that no other page holds; `false` when the end was asked for meanwhile.
-fn touch(map: &mut MmapMut, page: usize, offset: u64, stop: &Stop) -> bool {
+pub(super) fn touch(map: &mut MmapMut, page: usize, offset: u64, stop: &Stop) -> bool {
     for (index, bytes) in map.chunks_mut(page).enumerate() {
         let unique = (offset + (index * page) as u64)
             .wrapping_add(1)

@@ -1,8 +1,9 @@
 //! Programs that use up one thing, as fast as they can, and say what they got: the lessons about limits need them. All
-//! react to SIGINT and SIGTERM at once and free what they took.
+//! react to SIGINT and SIGTERM at once and free what they took. One of them, `hold`, takes exactly what it is told.
 
 pub mod cpu;
 pub mod fork;
+pub mod hold;
 pub mod io;
 pub mod mem;
 pub mod progress;

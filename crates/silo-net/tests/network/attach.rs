@@ -316,3 +316,26 @@ fn loopback_alone() {
     assert!(space.pings("127.0.0.1"));
     assert!(space.pings("::1"));
 }
+
+#[test]
+fn links_of_many_are_awaited_and_one_that_stays_is_deleted() {
+    let host = Host::new();
+    let bridge = host.bridge();
+    let all: Vec<Attached> = (1..=6).map(|n| attach(&bridge, n)).collect();
+    let ids: Vec<String> = (1..=6).map(|n| id(n).to_string()).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let links = || sh("ip -o link").unwrap().matches("veth").count();
+    assert_eq!(links(), 6);
+    let mut all = all.into_iter();
+    let stays = all.next().unwrap();
+    for gone in all {
+        bridge.release(&gone.net).unwrap();
+    }
+    bridge.await_gone(&ids[1..]).unwrap();
+    assert_eq!(links(), 1);
+    // Its namespace lives on: the kernel will not remove it.
+    bridge.await_gone(&ids).unwrap();
+    assert_eq!(links(), 0);
+    bridge.release(&stays.net).unwrap();
+    bridge.await_gone(&ids).unwrap();
+}

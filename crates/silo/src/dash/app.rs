@@ -102,6 +102,9 @@ pub const SIGNALS: [(i32, &str); 8] = [
     (12, "USR2  its own meaning"),
 ];
 
+/// Spans of the timeline, in minutes: what is recorded finely, and all of it.
+pub const SPANS: [(u64, &str); 3] = [(10, "10 min"), (120, "2 h"), (1440, "1 day")];
+
 /// What has to be done outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -144,6 +147,12 @@ pub struct App {
     pub lines: usize,
     /// Moments back from the newest in the timeline, in columns.
     pub back: usize,
+    /// How much of the recording the timeline shows: the place in [`SPANS`].
+    pub span: usize,
+    /// Processes of the whole host, not of the chosen container alone.
+    pub everywhere: bool,
+    /// What happened last in place of what is used, where there is no room for both.
+    pub events: bool,
     pub message: String,
     pub places: Places,
 }
@@ -162,6 +171,9 @@ impl App {
             containers: 0,
             lines: 0,
             back: 0,
+            span: 0,
+            everywhere: false,
+            events: false,
             message: String::new(),
             places: Places::default(),
         }
@@ -191,6 +203,15 @@ impl App {
             Input::Key('/') => self.over = Over::Filter,
             Input::Escape => self.filter.clear(),
             Input::Key('s') => self.sort = following(&Sort::ALL, self.sort),
+            Input::Key('e') => self.events = !self.events,
+            Input::Key('a') if self.view == View::Processes => {
+                self.everywhere = !self.everywhere;
+                self.line = 0;
+            }
+            Input::Key('z') if self.view == View::Timeline => {
+                self.span = (self.span + 1) % SPANS.len();
+                self.back = 0;
+            }
             Input::Key('r') => self.reversed = !self.reversed,
             Input::Key(key @ ('+' | '=' | '-')) if self.view == View::Limits => {
                 return Some(Action::Change { more: key != '-' });

@@ -6,7 +6,7 @@ use silo_observe::{TopProcess, TopView};
 use silo_types::Result;
 
 use super::{
-    app::App,
+    app::{App, SPANS},
     draw::{ALERT, BOLD, Below, FAINT},
 };
 use crate::{
@@ -29,13 +29,50 @@ pub fn processes(data: &mut Data<'_>, container: &Container) -> Result<(Below, V
     let count = view.processes.len();
     let below = Below {
         heading: format!(
-            "{} processes, {} zombies",
+            "{} processes, {} zombies (a: all)",
             view.totals.processes, view.totals.zombies
         ),
         lines,
         choosable: count,
     };
     Ok((below, view.processes))
+}
+
+/// The same of the whole host, busiest first, with the container of each.
+pub fn everywhere(data: &mut Data<'_>) -> Result<(Below, Vec<TopProcess>)> {
+    let all = data.everywhere()?;
+    let heading = format!("all of the host: {} (a)", all.len());
+    let mut lines = vec![Line::styled(
+        " HOST-PID   PID CONTAINER        USER     %CPU    TIME    RSS S COMMAND",
+        BOLD,
+    )];
+    lines.extend(all.iter().map(|(p, container)| {
+        let rss = p.rss_bytes.map_or("-".to_owned(), |b| memory(b as f64));
+        let pid = match container.as_str() {
+            "" => "-".to_owned(),
+            _ => p.pid.to_string(),
+        };
+        let text = format!(
+            " {:>8} {pid:>5} {:<16} {:<7} {:>5.1} {:>6.1}s {rss:>6} {} {}",
+            p.host_pid,
+            crate::output::ellipsis(container, 16),
+            crate::output::ellipsis(&p.user, 7),
+            p.cpu_percent,
+            p.time_ms as f64 / 1000.0,
+            p.state,
+            p.command
+        );
+        match p.zombie_of {
+            Some(_) => Line::styled(text, ALERT),
+            None => Line::raw(text),
+        }
+    }));
+    let below = Below {
+        heading,
+        choosable: all.len(),
+        lines,
+    };
+    Ok((below, all.into_iter().map(|(process, _)| process).collect()))
 }
 
 fn process(p: &TopProcess) -> Line<'static> {
@@ -159,12 +196,12 @@ pub fn timeline(
             ..Below::default()
         });
     };
-    // Ten minutes are fine; an older beginning is one key away in `silo plot`.
     let to = match entry.glance {
         Some(_) => now() / 1_000_000,
         None => last.time,
     };
-    let from = first.time.max(to.saturating_sub(600_000)).min(to);
+    let (minutes, span) = SPANS[app.span];
+    let from = first.time.max(to.saturating_sub(minutes * 60_000)).min(to);
     let columns = usize::from(width).saturating_sub(LABELS + 3).max(10);
     app.back = app.back.min(columns - 1);
     let column = columns - 1 - app.back;
@@ -186,14 +223,14 @@ pub fn timeline(
     let at = from + length * (column as u64 + 1) / columns as u64;
     let place = moments.partition_point(|m| m.time <= at);
     let heading = match place.checked_sub(1).map(|n| (n, &moments[n])) {
-        None => String::new(),
+        None => format!("{span} (z)"),
         Some((n, moment)) => {
             let before = n.checked_sub(1).map(|n| &moments[n]);
             let step = before.and_then(|before| Step::between(before, moment));
             let step = step.unwrap_or_default();
             format!(
-                "{} {} cpu {:.2}",
-                clock(at * 1_000_000, false),
+                "{span} (z) {} {} cpu {:.2}",
+                clock(at * 1_000_000, minutes > 600),
                 memory(moment.held as f64),
                 step.cpu / 1000.0
             )

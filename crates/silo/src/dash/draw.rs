@@ -15,7 +15,7 @@ use ratatui_widgets::{block::Block, borders::Borders, clear::Clear, paragraph::P
 use super::app::{App, Focus, Over, SIGNALS, View};
 use crate::{
     live::{Entry, Host},
-    output::ellipsis,
+    output::{ellipsis, short_span},
     plot::{memory, sparkline},
 };
 
@@ -41,6 +41,12 @@ pub const GOOD: Style = Style::new().fg(Color::Blue);
 pub const FAINT: Style = Style::new().add_modifier(Modifier::DIM);
 pub const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
 const CHOSEN: Style = Style::new().add_modifier(Modifier::REVERSED);
+
+/// From so many columns on there is room for everything.
+pub const WIDE: u16 = 100;
+
+/// And from so many for long names and whole words.
+const WIDER: u16 = 125;
 
 /// Letters of containers in the memory bar and the list.
 const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -177,8 +183,13 @@ fn pressures(host: &Host) -> Line<'static> {
 }
 
 fn containers(app: &mut App, picture: &Picture<'_>, area: Rect, buffer: &mut Buffer) {
-    let wide = area.width >= 100;
-    let name = if wide { 24 } else { 13 };
+    let wide = area.width >= WIDE;
+    let room = Room {
+        wide,
+        events: app.events && !wide,
+        short: wide && area.width < WIDER,
+    };
+    let name = if area.width >= WIDER { 24 } else { 13 };
     let mut head = format!(
         "   {:<name$} {:<6} {:>6} {:>6} {:<10} {:>4} {:>6} {:>5} {:>4} {:>4} {:>3}",
         "NAME",
@@ -193,8 +204,14 @@ fn containers(app: &mut App, picture: &Picture<'_>, area: Rect, buffer: &mut Buf
         "PIDS",
         "RST"
     );
+    if room.events {
+        head = format!(
+            "   {:<name$} {:<6} {:>4}  LAST EVENT",
+            "NAME", "STATE", "ZOM"
+        );
+    }
     if wide {
-        head += "  LAST EVENT";
+        head += "  ZOM  LAST EVENT";
     }
     line(Line::styled(head, BOLD), area, 0, buffer);
     let rows = usize::from(area.height) - 1;
@@ -216,7 +233,7 @@ fn containers(app: &mut App, picture: &Picture<'_>, area: Rect, buffer: &mut Buf
         .take(rows)
         .enumerate()
     {
-        let mut text = container_line(entry, at, name, wide);
+        let mut text = container_line(entry, at, name, room);
         if at == app.container {
             text = text.style(match app.focus {
                 Focus::Containers => CHOSEN,
@@ -230,7 +247,17 @@ fn containers(app: &mut App, picture: &Picture<'_>, area: Rect, buffer: &mut Buf
     app.places.containers.1 += first as u16;
 }
 
-fn container_line(entry: &Entry, at: usize, name: usize, wide: bool) -> Line<'static> {
+/// How much a line may say.
+#[derive(Clone, Copy)]
+struct Room {
+    wide: bool,
+    /// What happened last instead of what is used.
+    events: bool,
+    /// What happened last in short.
+    short: bool,
+}
+
+fn container_line(entry: &Entry, at: usize, name: usize, room: Room) -> Line<'static> {
     let state = &entry.container.state;
     let status = state.status.as_str();
     let title = ellipsis(entry.container.name(), name);
@@ -246,6 +273,15 @@ fn container_line(entry: &Entry, at: usize, name: usize, wide: bool) -> Line<'st
         );
         return Line::styled(text, FAINT);
     };
+    if room.events {
+        let status = if status == "running" { "up" } else { status };
+        return Line::raw(format!(
+            " {} {title:<name$} {status:<6} {:>4}  {}",
+            letter(at),
+            entry.zombies,
+            event(entry, false)
+        ));
+    }
     let (moment, step) = (&glance.moment, &glance.step);
     let share = |part: f64, whole: u64| match whole {
         0 => "-".to_owned(),
@@ -290,8 +326,12 @@ fn container_line(entry: &Entry, at: usize, name: usize, wide: bool) -> Line<'st
         Span::styled(format!(" {pressure:>4.0}"), alert(pressure >= 20.0)),
         Span::raw(format!(" {:>4} {:>3}", moment.pids, state.restart_count)),
     ];
-    if wide {
-        spans.push(Span::raw(format!("  {}", event(entry))));
+    if room.wide {
+        spans.push(Span::styled(
+            format!("  {:>3}", entry.zombies),
+            alert(entry.zombies > 0),
+        ));
+        spans.push(Span::raw(format!("  {}", event(entry, room.short))));
     }
     Line::from(spans)
 }
@@ -311,13 +351,18 @@ fn spark(entry: &Entry, top: f64) -> String {
 }
 
 /// What happened last, from the state.
-fn event(entry: &Entry) -> String {
+fn event(entry: &Entry, short: bool) -> String {
     let state = &entry.container.state;
+    let span = |moment: u64| short_span(crate::output::ago(moment));
     let ago = |moment: u64| crate::output::duration(crate::output::ago(moment)).to_lowercase();
     match state.victims.last() {
+        Some(victim) if victim.time >= state.started && short => {
+            format!("OOM {} ago", span(victim.time))
+        }
         Some(victim) if victim.time >= state.started => {
             format!("out of memory {} ago", ago(victim.time))
         }
+        _ if short => format!("started {}", span(state.started)),
         _ => format!("started {} ago", ago(state.started)),
     }
 }
@@ -392,14 +437,16 @@ fn footer(app: &App, area: Rect, buffer: &mut Buffer) {
     line(Line::styled(text, CHOSEN), area, 0, buffer);
 }
 
-const HELP: [&str; 16] = [
+const HELP: [&str; 18] = [
     "Tab, Enter     the other list                1-5, v   the view below",
     "Up, Down       choose, also with the mouse   PgUp PgDn Home End",
     "s              sort by the next column       r        the other way round",
     "/              filter by name                Esc      no filter",
     "k              send a signal: to the container, or below to a process",
     "+ -            in the limits: a tenth more, less   u  undo",
-    "Left, Right    in the timeline: back and forth",
+    "Left, Right    in the timeline: back and forth; z 10 minutes, 2 hours, a day",
+    "a              in the processes: all of the host",
+    "e              zombies and what happened last, in a narrow window",
     "?              this help                     q        end",
     "",
     "OF LIM, OF L.  share of the container's limit of processors, memory",

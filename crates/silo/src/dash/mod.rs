@@ -190,7 +190,6 @@ impl Dash<'_> {
 
     /// Sends a signal to the chosen process, or to the chosen container.
     fn send(&self, signal: Signal) -> Result<String> {
-        let container = self.chosen().ok_or_else(nothing)?;
         if self.app.focus == Focus::Below && self.app.view == View::Processes {
             let process = self.processes.get(self.app.line);
             let process = process.ok_or_else(|| Error::invalid("no process is chosen"))?;
@@ -198,6 +197,7 @@ impl Dash<'_> {
             send_to_process(*seen.ok_or_else(|| gone(process.host_pid))?, signal)?;
             return Ok(format!("sent {signal} to process {}", process.host_pid));
         }
+        let container = self.chosen().ok_or_else(nothing)?;
         self.engine.kill(&container, signal)?;
         Ok(format!("sent {signal} to {}", container.name()))
     }
@@ -232,40 +232,63 @@ impl Dash<'_> {
         let size = screen.terminal.size().doing("find the terminal's size")?;
         let room = (size.width, size.height / 2);
         self.processes.clear();
-        let made = match (self.app.view, self.chosen()) {
-            (_, None) => Ok(Below::default()),
-            (View::Processes, Some(container)) => {
-                below::processes(&mut self.data, &container).map(|(below, processes)| {
-                    self.processes = processes;
-                    below
-                })
-            }
-            (View::Namespaces, Some(_)) => {
-                let entries = self.order.iter().map(|at| &self.data.entries[*at]);
-                let shown: Vec<Container> = entries
-                    .skip(self.app.container)
-                    .map(|e| e.container.clone())
-                    .take(usize::from(size.height))
-                    .collect();
-                Ok(below::namespaces(&mut self.data, &shown))
-            }
-            (View::Limits, Some(_)) => {
-                let entry = &self.data.entries[self.order[self.app.container]];
-                below::limits(self.engine, entry, &self.app, room)
-            }
-            (View::Timeline, Some(_)) => {
-                let at = self.order[self.app.container];
-                let entry = self.data.entries[at].clone();
-                below::timeline(self.engine, &entry, &mut self.app, room)
-            }
-            (View::Logs, Some(container)) => below::logs(self.engine, &container, room.1),
-        };
+        if size.width >= draw::WIDE || self.app.events {
+            self.count_zombies(usize::from(size.height / 2));
+        }
+        let made =
+            match (self.app.view, self.chosen()) {
+                (View::Processes, _) if self.app.everywhere => below::everywhere(&mut self.data)
+                    .map(|(below, processes)| {
+                        self.processes = processes;
+                        below
+                    }),
+                (_, None) => Ok(Below::default()),
+                (View::Processes, Some(container)) => below::processes(&mut self.data, &container)
+                    .map(|(below, processes)| {
+                        self.processes = processes;
+                        below
+                    }),
+                (View::Namespaces, Some(_)) => {
+                    let entries = self.order.iter().map(|at| &self.data.entries[*at]);
+                    let shown: Vec<Container> = entries
+                        .skip(self.app.container)
+                        .map(|e| e.container.clone())
+                        .take(usize::from(size.height))
+                        .collect();
+                    Ok(below::namespaces(&mut self.data, &shown))
+                }
+                (View::Limits, Some(_)) => {
+                    let entry = &self.data.entries[self.order[self.app.container]];
+                    below::limits(self.engine, entry, &self.app, room)
+                }
+                (View::Timeline, Some(_)) => {
+                    let at = self.order[self.app.container];
+                    let entry = self.data.entries[at].clone();
+                    below::timeline(self.engine, &entry, &mut self.app, room)
+                }
+                (View::Logs, Some(container)) => below::logs(self.engine, &container, room.1),
+            };
         // One that has just ended has no processes: that is no reason to end as well.
         self.below = made.unwrap_or_else(|error| Below {
             heading: error.to_string(),
             ..Below::default()
         });
         Ok(())
+    }
+
+    /// Of the containers that can be seen alone: each costs some files.
+    fn count_zombies(&mut self, rows: usize) {
+        let first = self.app.container.saturating_sub(rows);
+        for at in self.order.iter().skip(first).take(2 * rows) {
+            let container = &self.data.entries[*at].container;
+            self.data.entries[*at].zombies = match self.data.entries[*at].glance {
+                // They count as processes: where there is one alone it lives.
+                Some(glance) if glance.moment.pids > 1 => {
+                    self.data.zombies(container, usize::MAX).unwrap_or(0)
+                }
+                _ => 0,
+            };
+        }
     }
 
     fn draw(&mut self, screen: &mut Screen) -> Result<()> {

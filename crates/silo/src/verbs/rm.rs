@@ -39,11 +39,17 @@ impl Run for Rm {
             ));
         }
         let engine = context.engine()?;
-        let mut code = 0;
+        let (mut code, mut gone) = (0, Vec::new());
+        let many = self.containers.len() > 1;
         for name in &self.containers {
-            let removed = engine
-                .find(name)
-                .and_then(|container| engine.remove(&container, self.force, self.volumes));
+            let removed = engine.find(name).and_then(|container| {
+                if !many {
+                    return engine.remove(&container, self.force, self.volumes);
+                }
+                let freed = engine.remove_of_many(&container, self.force, self.volumes)?;
+                gone.push(container.id().clone());
+                Ok(freed)
+            });
             match removed {
                 Ok(freed) if !self.quiet && stdout_is_terminal() => {
                     print_line(&format!("{name}{}", told(&freed)))?;
@@ -56,6 +62,9 @@ impl Run for Rm {
                     code = 1;
                 }
             }
+        }
+        if many && self.force {
+            engine.await_links(&gone)?;
         }
         Ok(code)
     }

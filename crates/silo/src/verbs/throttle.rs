@@ -113,9 +113,19 @@ fn pause(found: &Throttling) -> String {
         .map_or_else(String::new, |most| format!("at most {most:.0} ms"));
     match found.mean_pause_ms {
         None => "none".to_owned(),
-        Some(mean) => {
-            format!("{mean:.0} ms on average; the longest is not counted by the kernel, {most}")
+        Some(mean) => format!("{mean:.0} ms on average; {}", longest(found, &most)),
+    }
+}
+
+/// By the recording; the kernel does not count it.
+fn longest(found: &Throttling, possible: &str) -> String {
+    let bounds = found.longest_at_least_ms.zip(found.longest_at_most_ms);
+    match (found.longest_pause_ms, bounds) {
+        (Some(known), _) => format!("the longest that was recorded {known:.0} ms"),
+        (None, Some((least, most))) => {
+            format!("the longest that was recorded between {least:.0} and {most:.0} ms")
         }
+        (None, None) => format!("the longest is unknown, {possible}"),
     }
 }
 

@@ -6,4 +6,5 @@ mod common;
 mod disk;
 mod kills;
 mod nonsense;
+mod orphans;
 mod races;

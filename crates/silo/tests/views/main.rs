@@ -7,5 +7,6 @@ mod explain;
 mod json;
 mod limits;
 mod screens;
+mod truth;
 mod whois;
 mod why;
