@@ -6,12 +6,13 @@
 
 use std::fs::File;
 use std::hint::black_box;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use memmap2::{MmapMut, MmapOptions, MmapRaw};
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::mem;
@@ -82,12 +83,13 @@ fn run(args: &[String]) -> Result<(), String> {
     if let Some(path) = options.value('m') {
         let file = File::options().read(true).write(true).open(path);
         let _map = map(&file.map_err(|e| cannot(path, &e))?)?;
+        cli::print("mapped\n");
         wait(&stop);
         return Ok(());
     }
     let asked = Asked::of(&options)?;
     let _zombies: Vec<Child> = (0..asked.zombies)
-        .map(|_| this("true", &[]))
+        .map(|_| zombie())
         .collect::<Result<_, _>>()?;
     let shared = (asked.shared > 0)
         .then(|| share(asked.shared))
@@ -134,10 +136,22 @@ fn cannot(path: &str, error: &std::io::Error) -> String {
 }
 
 /// This program under another of its names.
-fn this(name: &str, words: &[&str]) -> Result<Child, String> {
+fn this(name: &str, words: &[&str], output: Stdio) -> Result<Child, String> {
     let mut command = Command::new("/proc/self/exe");
-    command.arg0(name).args(words);
+    command.arg0(name).args(words).stdout(output);
     command.spawn().map_err(|e| cannot(name, &e))
+}
+
+/// A child that has ended; its end is looked at and not taken.
+fn zombie() -> Result<Child, String> {
+    let child = this("true", &[], Stdio::null())?;
+    let pid = Pid::from_child(&child);
+    let looked = waitid(
+        WaitId::Pid(pid),
+        WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+    );
+    looked.map_err(|e| cannot("true", &e.into()))?;
+    Ok(child)
 }
 
 /// A file of so many bytes, none of them in a hole.
@@ -174,7 +188,14 @@ fn share(size: u64) -> Result<(Child, MmapRaw), String> {
     let path = own(SHARED);
     let file = write(&path, size)?;
     let map = map(&file)?;
-    Ok((this("hold", &["--map", &path])?, map))
+    let mut other = this("hold", &["--map", &path], Stdio::piped())?;
+    // It is shared when the other one says so.
+    if let Some(mut output) = other.stdout.take() {
+        output
+            .read_exact(&mut [0])
+            .map_err(|e| cannot("hold --map", &e))?;
+    }
+    Ok((other, map))
 }
 
 fn private(size: u64, stop: &Stop) -> Result<Option<MmapMut>, String> {

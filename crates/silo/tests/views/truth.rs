@@ -129,6 +129,11 @@ fn memory_and_counts_are_what_was_made() {
     close("stats", first_size(&used), made, 2.0);
     close("dash", held("full"), made, 2.0);
 
+    // It begins a tenth of a second after the start.
+    until("its recording", || {
+        let plot = host.silo(&["plot", "--csv", "full"]);
+        plot.code == 0 && plot.out.lines().count() > 1
+    });
     let csv = host.ok(&["plot", "--csv", "full"]);
     let head: Vec<&str> = csv.lines().next().unwrap().split(',').collect();
     let last: Vec<&str> = csv.lines().last().unwrap().split(',').collect();
