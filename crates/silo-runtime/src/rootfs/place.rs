@@ -111,7 +111,8 @@ impl Rootfs {
 /// How a path inside is followed: through links of the image nowhere but inside, and through none where the kernel's files lie.
 fn way_to(below: &str) -> ResolveFlags {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    match below.split('/').next() {
+    let mut parts = below.split('/').filter(|part| !matches!(*part, "" | "."));
+    match parts.next() {
         Some("proc" | "sys" | "dev") => resolve | ResolveFlags::NO_SYMLINKS,
         _ => resolve,
     }

@@ -22,6 +22,9 @@ use crate::{
 /// Columns of a picture.
 const FINE: usize = 300;
 
+/// A recording has begun by then.
+const RECORDED: Duration = Duration::from_secs(2);
+
 /// How often checks are looked at that do not hold.
 pub const LOOK: Duration = Duration::from_millis(20);
 
@@ -149,9 +152,15 @@ impl<'a> Player<'a> {
         ))
     }
 
+    /// A machine may be quicker than the recorder's first look.
     fn picture(&self, name: &str, figure: Figure) -> Result<String> {
-        let curve = self.curve(name, figure, FINE)?;
-        Ok(svg(self.world.name(name), &[curve]))
+        let end = Instant::now() + RECORDED;
+        loop {
+            match self.curve(name, figure, FINE) {
+                Err(_) if Instant::now() < end => std::thread::sleep(RECORDED / 20),
+                curve => return Ok(svg(self.world.name(name), &[curve?])),
+            }
+        }
     }
 
     fn told(&mut self) -> &mut Told {
