@@ -96,9 +96,14 @@ impl Host {
 
     /// For a test that measures: no other test of this program runs meanwhile.
     pub fn alone() -> Host {
+        Host::alone_below(Path::new("/tmp"))
+    }
+
+    /// The same with its data below `folder`.
+    pub fn alone_below(folder: &Path) -> Host {
         let guard = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
         network::enter_own();
-        Host::here(Path::new("/tmp"), Share::Alone { _guard: guard })
+        Host::here(folder, Share::Alone { _guard: guard })
     }
 
     /// A second host beside this one, in the same network namespace.
