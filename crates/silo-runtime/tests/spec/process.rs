@@ -62,6 +62,10 @@ fn memory_policy_and_personality_are_the_containers() {
 
 #[test]
 fn processors_of_a_process_that_enters() {
+    if std::thread::available_parallelism().is_ok_and(|n| n.get() < 2) {
+        println!("skipped: there is one processor");
+        return;
+    }
     let mut bundle = Bundle::new();
     let last = |affinity: serde_json::Value| {
         move |process: &mut serde_json::Value| process["execCPUAffinity"] = affinity

@@ -35,7 +35,7 @@ impl Bundle {
     pub fn new() -> Bundle {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder = PathBuf::from(format!("/tmp/silo-spec-{}-{count}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("silo-spec-{}-{count}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         for below in ["rootfs", "stage", "host"] {
             fs::create_dir_all(folder.join(below)).unwrap();
@@ -267,12 +267,16 @@ fn config() -> Value {
     })
 }
 
-/// Where cargo puts the examples, after it has brought them up to date.
+/// Where cargo puts the examples, after it has brought them up to date. With `SILO_TEST_BUILT` they are taken as they are: where the
+/// tests run there may be no cargo.
 fn examples() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let own = std::env::current_exe().unwrap();
         let profile = own.parent().and_then(Path::parent).unwrap();
+        if std::env::var_os("SILO_TEST_BUILT").is_some() {
+            return profile.join("examples");
+        }
         let name = match profile.file_name().unwrap().to_str().unwrap() {
             "debug" => "dev",
             name => name,
