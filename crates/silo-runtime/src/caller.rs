@@ -3,15 +3,18 @@
 //! Called by `container` and the command line, which leave out what only root of the host could do, and where nobody is harmed:
 //! device rules where no device can be made, a control group of its own when no limit was asked for.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::OnceLock};
 
 pub use silo_cgroup::systemd::is_unprivileged;
 
-/// Whether this process is in a user namespace of its own: one that does not have all ids as they are.
+/// Whether who asks is in another user namespace than the one that the machine began with. Asked once: what goes into a namespace
+/// of its own afterwards is its child.
 pub fn is_inside() -> bool {
-    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    let words: Vec<&str> = map.split_whitespace().collect();
-    !words.is_empty() && words != ["0", "0", "4294967295"]
+    // PROC_USER_INIT_INO of linux/proc_ns.h.
+    const FIRST: u64 = 0xefff_fffd;
+    static INSIDE: OnceLock<bool> = OnceLock::new();
+    *INSIDE
+        .get_or_init(|| rustix::fs::stat("/proc/self/ns/user").is_ok_and(|own| own.st_ino != FIRST))
 }
 
 /// Where a user's programs keep what lasts until the end of the session (XDG Base Directory specification).

@@ -145,7 +145,6 @@ impl Site<'_> {
             groups: group.iter().flat_map(Cgroup::dirs).cloned().collect(),
             all_processors: true,
             placing,
-            is_inside: caller::is_inside(),
         };
         let state = hooks::state(&bundle.spec, self.order.id, &bundle.path);
         let mut created = create::create(Request {

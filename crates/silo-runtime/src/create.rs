@@ -16,6 +16,7 @@ use silo_sys::clone::{self, Cloned, ns};
 use silo_types::{Doing, Error, Result};
 
 use crate::{
+    caller,
     channel::{Channel, Message},
     door::Door,
     finish::Finish,
@@ -69,8 +70,6 @@ pub struct Standalone<'a> {
     /// It runs on all processors of its group, not on its maker's alone.
     pub all_processors: bool,
     pub placing: Option<Placing<'a>>,
-    /// The maker is in a user namespace.
-    pub is_inside: bool,
 }
 
 /// Puts the first process into its control groups, while it waits for that: for a service manager that takes processes only.
@@ -117,7 +116,7 @@ pub struct Running {
 /// Errors name the step; nothing is left behind.
 pub fn create(request: Request<'_>) -> Result<Created> {
     let mut plan = plan::plan(request.spec)?;
-    plan.is_inside = request.standalone.is_inside;
+    plan.is_inside = caller::is_inside();
     if let Root::Path(root) = &request.root {
         plan.find_own(root);
     }

@@ -195,7 +195,7 @@ impl Init<'_> {
             None => self.open_sources()?,
         };
         // In order as a rule: the kernel lists mounts by when they were made.
-        if self.plan.user_namespace.is_some() || !passage::is_of_first_namespace()? {
+        if self.plan.is_bounded() {
             sources.make_kernels_own(self.plan)?;
         }
         let root = std::mem::replace(&mut self.root, Root::Path("/".into()));

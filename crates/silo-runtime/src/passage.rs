@@ -50,14 +50,6 @@ pub(crate) fn is_privileged() -> Result<bool> {
     Ok(CapSet::of_this_process()?.contains(Capability::SysAdmin))
 }
 
-/// Whether the caller is in the user namespace that the machine began with, where every id is its own.
-pub(crate) fn is_of_first_namespace() -> Result<bool> {
-    // PROC_USER_INIT_INO of linux/proc_ns.h.
-    const FIRST: u64 = 0xefff_fffd;
-    let own = fs::stat("/proc/self/ns/user").doing("look at the user namespace")?;
-    Ok(own.st_ino == FIRST)
-}
-
 /// Makes the user namespaces of the plan: the container's, and those of mounts with maps of their own.
 pub(crate) fn make_id_spaces(plan: &Plan) -> Result<IdSpaces> {
     use crate::plan::MountMaps;
