@@ -282,6 +282,7 @@ impl Child<'_> {
             let maps = IdMaps::of_process(self.target)?;
             passage::give_pipes(&self.stdio, &maps, self.finish.process.user())?;
         }
+        passage::drop_groups()?;
         let later = match self.finish.needs_host(&self.labels) {
             // The mount namespace, by the process that goes on.
             true => self.namespaces & ns::MOUNT,

@@ -116,6 +116,7 @@ impl Passage<'_> {
         raise_limits(&self.plan.rlimits);
         let later = self.join_what_can_be()?;
         if let Some(user) = self.user {
+            drop_groups()?;
             clone::setns(user, ns::USER).doing("join the user namespace")?;
             for (flag, namespace) in later {
                 clone::setns(namespace.as_fd(), *flag).doing("join a namespace")?;
@@ -180,12 +181,18 @@ pub(crate) fn go_on_as_sibling(namespaces: u64, channel: &Channel) -> Result<()>
     }
 }
 
+/// Before a user namespace is entered: one that denies it lets nobody give up groups any more, user_namespaces(7), "setgroups". Who
+/// has no privileges keeps them.
+pub(crate) fn drop_groups() -> Result<()> {
+    match thread::set_thread_groups(&[]) {
+        Ok(()) | Err(Errno::PERM) => Ok(()),
+        Err(error) => Err(Error::system("drop the supplementary groups", error)),
+    }
+}
+
 /// Root of the user namespace, or the process's own user where root is not mapped. Without groups, unless they must be kept.
 pub(crate) fn become_root(of_process: &User) -> Result<()> {
-    match thread::set_thread_groups(&[]) {
-        Ok(()) | Err(Errno::PERM) => {}
-        Err(error) => return Err(Error::system("drop the supplementary groups", error)),
-    }
+    drop_groups()?;
     let group = |gid: u32| {
         let gid = Gid::from_raw(gid);
         thread::set_thread_res_gid(gid, gid, gid)

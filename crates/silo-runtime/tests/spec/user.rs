@@ -391,3 +391,39 @@ fn standard_streams_are_the_users() {
         assert_eq!(said["write:/dev/stderr=x"], "written", "{said}");
     }
 }
+
+/// A namespace that lets nobody give up groups is entered without the caller's: a group may be what opens the host's files.
+#[test]
+fn groups_of_the_caller_are_left_outside() {
+    let own = Groups::take(4242);
+    let other = Holder::new(&["--user"]);
+    fs::write(format!("/proc/{}/setgroups", other.0.id()), "deny").unwrap();
+    other.map();
+    let mut bundle = Bundle::new();
+    self::own(&bundle.rootfs(), HOST);
+    bundle.namespace(json!({"type": "user", "path": other.namespace("user")}));
+    let asked = ["read:/proc/self/setgroups", "status:Groups"];
+    for said in [bundle.ask(&asked), bundle.ask_beside(&asked, |_| {})] {
+        assert_eq!(said["read:/proc/self/setgroups"], "deny\n");
+        assert_eq!(said["status:Groups"], "");
+    }
+    drop(own);
+}
+
+/// Supplementary groups of this thread, and so of what it starts.
+struct Groups(Vec<rustix::process::Gid>);
+
+impl Groups {
+    fn take(group: u32) -> Groups {
+        let before = rustix::process::getgroups().unwrap();
+        let group = rustix::process::Gid::from_raw(group);
+        rustix::thread::set_thread_groups(&[group]).unwrap();
+        Groups(before)
+    }
+}
+
+impl Drop for Groups {
+    fn drop(&mut self) {
+        let _ = rustix::thread::set_thread_groups(&self.0);
+    }
+}
