@@ -7,7 +7,7 @@
 use std::{
     ffi::CString,
     os::fd::OwnedFd,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -121,11 +121,12 @@ impl HookSet {
         state.set_pid(pid).set_status(status(point));
         let text = serde_json::to_vec(&state).doing("write the state for a hook")?;
         // Inside the container the bundle's folder has no name; its root, which is about to be entered, is where one looks around.
-        let folder = match point {
-            Point::StartContainer | Point::CreateContainer => None,
-            _ => Some(self.state.bundle()),
+        let place = match point {
+            Point::StartContainer => Place::Inside,
+            Point::CreateContainer => Place::Root,
+            _ => Place::Bundle(self.state.bundle()),
         };
-        execute(hook, &text, folder, env).map_err(|error| {
+        execute(hook, &text, &place, env).map_err(|error| {
             let name = name(point);
             let path = hook.path().display();
             error.context(format!("error running {name} hook #{number}: {path}"))
@@ -165,6 +166,15 @@ fn status(point: Point) -> ContainerState {
     }
 }
 
+/// Where a hook runs.
+enum Place<'a> {
+    Bundle(&'a Path),
+    /// In the container's root, of which the host's tree is still seen.
+    Root,
+    /// In the container, where all that is not the program's is closed already, by a filter that may not know the call.
+    Inside,
+}
+
 /// A hook that runs.
 struct Started {
     pid: Pid,
@@ -175,12 +185,7 @@ struct Started {
     written: Vec<u8>,
 }
 
-fn execute(
-    hook: &Hook,
-    state: &[u8],
-    folder: Option<&PathBuf>,
-    env: Option<&[&str]>,
-) -> Result<()> {
+fn execute(hook: &Hook, state: &[u8], place: &Place<'_>, env: Option<&[&str]>) -> Result<()> {
     let timeout = match hook.timeout() {
         None => None,
         Some(seconds) => Some(
@@ -194,7 +199,7 @@ fn execute(
     if !hook.path().is_absolute() {
         return Err(Error::invalid("its path is not absolute"));
     }
-    let mut started = spawn(hook, folder, env)?;
+    let mut started = spawn(hook, place, env)?;
     let end = timeout.map(|length| Instant::now() + length);
     let in_time = started.converse(state, end)?;
     if !in_time {
@@ -220,7 +225,7 @@ fn execute(
     Err(Error::invalid(format!("{how}{said}")))
 }
 
-fn spawn(hook: &Hook, folder: Option<&PathBuf>, env: Option<&[&str]>) -> Result<Started> {
+fn spawn(hook: &Hook, place: &Place<'_>, env: Option<&[&str]>) -> Result<Started> {
     let bad = "a word of the hook holds a NUL character";
     let path = hook.path().to_string_lossy().into_owned();
     let program = CString::new(path.as_str()).doing(bad)?;
@@ -245,7 +250,7 @@ fn spawn(hook: &Hook, folder: Option<&PathBuf>, env: Option<&[&str]>) -> Result<
     let (output, their_output) = pipe()?;
     let pid = silo_sys::process::fork().doing("fork a hook")?;
     if pid == 0 {
-        let why = become_hook(&their_input, &their_output, folder, &program, &words, &env);
+        let why = become_hook(&their_input, &their_output, place, &program, &words, &env);
         let _ = rustix::io::write(rustix::stdio::stderr(), why.to_string().as_bytes());
         silo_sys::process::exit_now(127);
     }
@@ -265,7 +270,7 @@ fn spawn(hook: &Hook, folder: Option<&PathBuf>, env: Option<&[&str]>) -> Result<
 fn become_hook(
     input: &OwnedFd,
     output: &OwnedFd,
-    folder: Option<&PathBuf>,
+    place: &Place<'_>,
     program: &CString,
     words: &exec::Words,
     env: &exec::Words,
@@ -275,11 +280,13 @@ fn become_hook(
         rustix::stdio::dup2_stdout(output).doing("connect its output")?;
         rustix::stdio::dup2_stderr(output).doing("connect its output")?;
         exec::reset_signals();
-        // At the program's start all is closed already, by a filter that may not know the call.
-        let Some(folder) = folder else {
-            return Ok(());
-        };
-        rustix::process::chdir(folder).doing("enter the bundle")?;
+        match place {
+            Place::Inside => return Ok(()),
+            Place::Root => {}
+            Place::Bundle(folder) => {
+                rustix::process::chdir(*folder).doing("enter the bundle")?;
+            }
+        }
         exec::close_on_exec_from(3).doing("close what is not its own")
     };
     match ready() {

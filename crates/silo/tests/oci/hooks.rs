@@ -178,3 +178,48 @@ fn each_has_its_time() {
     assert_ne!(ran.code, 0);
     assert!(ran.err.contains("timeout"), "{ran}");
 }
+
+/// A hook has its three streams and nothing of what the command has open, be it the caller's.
+#[test]
+fn descriptors_are_not_handed_on() {
+    let oci = Oci::new();
+    let notes = oci.host.files.join("notes");
+    fs::create_dir(&notes).unwrap();
+    let list = |point: &str| {
+        let script = format!("ls -l /proc/self/fd >{}/{point}", notes.display());
+        json!({"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin"]})
+    };
+    let points = [
+        "prestart",
+        "createRuntime",
+        "createContainer",
+        "poststart",
+        "poststop",
+    ];
+    let bundle = oci.bundle("a", &["true"], |spec| {
+        for point in points {
+            spec["hooks"][point] = json!([list(point)]);
+        }
+    });
+    let mut command = std::process::Command::new("bash");
+    let script = "exec 7<\"$1\"; shift; exec \"$@\"";
+    let run = oci.command(&bundle, &["run", "a"]);
+    command
+        .args(["-c", script, "bash"])
+        .arg(bundle.join("config.json"))
+        .arg(run.get_program())
+        .args(run.get_args())
+        .env("SILO_TEST_HOST", oci.host.mark())
+        .current_dir(&bundle);
+    let ran = oci.host.finish(command, &["run"], b"");
+    assert_eq!(ran.code, 0, "{ran}");
+    for point in points {
+        let text = fs::read_to_string(notes.join(point)).unwrap();
+        assert!(!text.contains("config.json"), "{point}: {text}");
+        // Streams, the file of the list, and the folder that is listed.
+        assert!(
+            text.lines().filter(|line| line.contains("->")).count() <= 4,
+            "{point}: {text}"
+        );
+    }
+}
