@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{IoSlice, IsTerminal},
+    io::{ErrorKind, IoSlice, IsTerminal, Write},
     mem::MaybeUninit,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::Path,
@@ -91,7 +91,8 @@ fn send_named(socket: &str, passed: BorrowedFd<'_>, name: &str, what: &str) -> R
         .map(drop)
 }
 
-/// Writes the pid for whoever waits for the file: it is there whole or not at all.
+/// Writes the pid for whoever waits for the file: it is there whole or not at all. Who else can write to its folder may have put a
+/// link there, which is replaced and not followed.
 pub fn write_pid(words: &Words, pid: i32) -> Result<()> {
     let Some(path) = words.get("pid-file").filter(|path| !path.is_empty()) else {
         return Ok(());
@@ -99,7 +100,15 @@ pub fn write_pid(words: &Words, pid: i32) -> Result<()> {
     let path = Path::new(path);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let fresh = path.with_file_name(format!(".{name}"));
-    fs::write(&fresh, pid.to_string())
-        .and_then(|()| fs::rename(&fresh, path))
-        .doing_with(|| format!("write the pid file {}", path.display()))
+    let written = || {
+        match fs::remove_file(&fresh) {
+            // Of a command that was killed here.
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        fs::File::create_new(&fresh)?.write_all(pid.to_string().as_bytes())?;
+        fs::rename(&fresh, path)
+    };
+    written().doing_with(|| format!("write the pid file {}", path.display()))
 }

@@ -53,6 +53,28 @@ fn a_container_waits_for_its_start() {
     assert!(oci.groups().is_empty());
 }
 
+/// Who else can write where the pid goes puts links there: they are replaced, and what they lead to stays.
+#[test]
+fn a_pid_file_is_written_through_no_link() {
+    let oci = Oci::new();
+    let victim = oci.host.file("victim", "whole");
+    let bundle = oci.bundle("a", &["true"], |_| {});
+    for name in ["pid", ".pid"] {
+        std::os::unix::fs::symlink(&victim, bundle.join(name)).unwrap();
+    }
+    let made = oci.leave(&bundle, &["create", "--pid-file", "pid", "a"]);
+    assert_eq!(made.code, 0, "{made}");
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "whole");
+    let written = bundle.join("pid");
+    assert!(fs::symlink_metadata(&written).unwrap().is_file());
+    assert_eq!(
+        fs::read_to_string(&written).unwrap(),
+        oci.pid("a").to_string()
+    );
+    assert!(!bundle.join(".pid").exists());
+    oci.ok(&["delete", "--force", "a"]);
+}
+
 #[test]
 fn what_waits_can_be_deleted() {
     let oci = Oci::new();
