@@ -8,7 +8,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use oci_spec::runtime::{Linux, Process, State};
 use rustix::{
-    fs::{self, Mode, OFlags},
+    fs::{self, OFlags, ResolveFlags},
     io::Errno,
     process::{DumpableBehavior, Signal},
     termios::{OptionalActions, OutputModes, tcgetattr, tcsetattr},
@@ -314,10 +314,11 @@ fn open_terminal(uid: u32) -> Result<(OwnedFd, OwnedFd)> {
     let flags = rustix::pty::OpenptFlags::RDWR
         | rustix::pty::OpenptFlags::NOCTTY
         | rustix::pty::OpenptFlags::CLOEXEC;
-    let master = fs::open(
-        c"/dev/pts/ptmx",
-        OFlags::RDWR | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::empty(),
+    let master = silo_sys::inside::open(
+        fs::CWD,
+        "/dev/pts/ptmx",
+        OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
+        ResolveFlags::NO_SYMLINKS,
     )
     .doing("open a terminal")?;
     check_terminal(&master)?;

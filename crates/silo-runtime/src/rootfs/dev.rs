@@ -76,11 +76,12 @@ impl Rootfs {
             .dev
             .as_ref()
             .ok_or_else(|| Error::invalid("a terminal needs a /dev of the container's own"))?;
-        let master = fs::openat(
+        // With the image's own /dev, what lies there is the image's, too.
+        let master = silo_sys::inside::open(
             dev,
             "pts/ptmx",
             OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
-            Mode::empty(),
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
         )
         .doing("open a terminal")?;
         check_terminal(&master)?;
