@@ -25,7 +25,7 @@ use crate::{
     init::own_pid,
     labels::{self, Label, OpenLabel},
     listener::Listener,
-    lookup,
+    lookup, passage,
     plan::Rlimit,
     reaper,
     seccomp::Filter,
@@ -112,6 +112,8 @@ impl Finish<'_> {
         // Before a filter that may know neither of these calls.
         exec::reset_signals();
         self.close_hosts(channel)?;
+        // From here on it has the program's rights and still the caller's memory. The exec ends it.
+        passage::hide()?;
         self.attributes.apply()?;
         for label in &self.labels {
             label.apply()?;

@@ -26,6 +26,7 @@ use crate::{
     lookup,
     passage::{self, Passage},
     plan::{Plan, UserNamespace},
+    process,
     rootfs::{CgroupView, IdSpaces, Root, Rootfs, Sources, open_root, open_sources},
 };
 
@@ -91,6 +92,10 @@ impl Init<'_> {
         if let Some(adjustment) = self.finish.process.oom_score_adj() {
             std::fs::write("/proc/self/oom_score_adj", adjustment.to_string())
                 .doing_with(|| format!("set oom_score_adj to {adjustment}"))?;
+        }
+        if self.finish.reaper {
+            // It stays among the container's processes, and /proc/1/environ there is not to show the caller's.
+            process::forget_start("silo-init")?;
         }
         self.finish.connect_agent(self.state)?;
         if self.plan.needs_passage() {

@@ -43,5 +43,6 @@ pub use door::Door;
 pub use enter::{Entry, enter, make_plain, namespaces_of};
 pub use mount_options::{PLAIN_SOURCE, words as mount_option_words};
 pub use plan::{Plan, plan};
+pub use process::retitle;
 pub use rootfs::{CgroupHierarchy, CgroupView, Root};
 pub use sealed::ensure_sealed;

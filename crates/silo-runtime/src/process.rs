@@ -1,6 +1,9 @@
-//! Facts of a process of the host from /proc/PID/stat: is it still the same, has it ended, did it ever execute a program.
+//! Facts of a process of the host from /proc/PID/stat: is it still the same, has it ended, did it ever execute a program; and what
+//! others read of the own one.
 
-use silo_types::{Error, ProcessId, Result};
+use std::os::unix::fs::FileExt;
+
+use silo_types::{Doing, Error, ProcessId, Result};
 
 /// Set from fork to the first exec: `PF_FORKNOEXEC` of linux/sched.h.
 const PF_FORKNOEXEC: u64 = 0x40;
@@ -42,6 +45,44 @@ pub(crate) fn identify(pid: i32) -> Result<ProcessId> {
 /// The facts of exactly this process, unless it has gone.
 pub(crate) fn same(process: ProcessId) -> Option<Facts> {
     Facts::of(process.pid).filter(|facts| facts.start_time == process.start_time)
+}
+
+/// Overwrites the words that the calling process was started with where the kernel reads them (proc_pid_cmdline(5)), as far as they
+/// have room.
+pub fn retitle(title: &str) -> Result<()> {
+    let [words, _] = start_of_memory()?;
+    overwrite(words, title)
+}
+
+/// The same and with its environment: for one that lives on among others, whom it tells nothing of its start. Nobody may want the
+/// environment afterwards.
+pub(crate) fn forget_start(title: &str) -> Result<()> {
+    let [words, environment] = start_of_memory()?;
+    overwrite(words, title)?;
+    overwrite(environment, "")
+}
+
+/// Where the words and the environment lie: first address, and the one behind the last.
+fn start_of_memory() -> Result<[(u64, u64); 2]> {
+    let stat = std::fs::read_to_string("/proc/self/stat").doing("read /proc/self/stat")?;
+    let rest = stat.rsplit(')').next().unwrap_or_default();
+    // `arg_start` is field 48, followed by `arg_end`, `env_start` and `env_end`; the rest begins with field 3.
+    let fields = rest.split_ascii_whitespace().skip(45).take(4);
+    match fields.map_while(|f| f.parse().ok()).collect::<Vec<u64>>()[..] {
+        [a, b, c, d] if a <= b && c <= d => Ok([(a, b), (c, d)]),
+        _ => Err(Error::internal("no place of the words in /proc/self/stat")),
+    }
+}
+
+fn overwrite((start, end): (u64, u64), text: &str) -> Result<()> {
+    let room = (end - start) as usize;
+    let mut bytes = text.as_bytes()[..text.len().min(room)].to_vec();
+    bytes.resize(room, 0);
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open("/proc/self/mem")
+        .and_then(|memory| memory.write_all_at(&bytes, start))
+        .doing("overwrite the words")
 }
 
 /// The name may hold anything, also `)`: fields are counted behind the last one.

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 
 use rustix::{
     event::{PollFd, PollFlags, poll},
-    process::{Pid, Signal, WaitOptions, WaitStatus, wait},
+    process::{DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus, wait},
 };
 use silo_sys::{process::exit_now, signal::SignalFd};
 
@@ -17,6 +17,8 @@ const CHILD: i32 = 17;
 /// Serves as the first process for `child`, which is its child; ends with its exit code, or 128 and the signal.
 pub(crate) fn serve(child: i32) -> ! {
     let _ = rustix::thread::set_name(c"silo-init");
+    // Programs write to /proc/1/fd/1 what is meant for the container's log.
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable);
     give_terminal(child);
     // All but KILL and STOP, which nobody can take, and faults of our own.
     let own_faults = [4, 5, 7, 8, 9, 11, 19];

@@ -130,35 +130,14 @@ fn become_monitor(setup: &Setup, socket: &OwnedFd) -> Result<()> {
     Ok(())
 }
 
-/// `ps` on the host shows `silo: monitor of NAME` instead of the command that it was forked from: the words are overwritten
-/// where the kernel reads them (proc_pid_cmdline(5)), as far as they have room.
+/// `ps` on the host shows `silo: monitor of NAME` instead of the command that it was forked from.
 fn rename(config: &ContainerConfig) {
     let _ = rustix::thread::set_name(c"silo-monitor");
-    let _ = overwrite_words(&format!(
+    let _ = silo_runtime::retitle(&format!(
         "silo: monitor of {} ({})",
         config.name,
         config.id.short()
     ));
-}
-
-fn overwrite_words(title: &str) -> Result<()> {
-    use std::os::unix::fs::FileExt;
-    let stat = std::fs::read_to_string("/proc/self/stat").doing("read /proc/self/stat")?;
-    let rest = stat.rsplit(')').next().unwrap_or_default();
-    // arg_start and arg_end are fields 48 and 49; the rest begins with field 3.
-    let mut fields = rest.split_ascii_whitespace().skip(45);
-    let mut next = || fields.next().and_then(|f| f.parse::<u64>().ok());
-    let (Some(start), Some(end)) = (next(), next()) else {
-        return Err(Error::internal("no place of the words in /proc/self/stat"));
-    };
-    let room = end.saturating_sub(start) as usize;
-    let mut words = title.as_bytes()[..title.len().min(room)].to_vec();
-    words.resize(room, 0);
-    std::fs::OpenOptions::new()
-        .write(true)
-        .open("/proc/self/mem")
-        .and_then(|memory| memory.write_all_at(&words, start))
-        .doing("overwrite the words")
 }
 
 /// A process by number and start time; one that has ended already but was not waited for has both.

@@ -177,3 +177,40 @@ fn what_waits_has_nothing_open() {
     assert!(kernel::alive(scene.oci.pid("waits")));
     scene.oci.ok(&["delete", "--force", "waits"]);
 }
+
+/// With `--init` a process of Silo's stays inside: what it was started with is not the container's to read, not even with the right
+/// to look at every process.
+#[test]
+fn the_small_init_tells_nothing_of_its_start() {
+    let host = Host::new();
+    let ask = "cat /proc/1/environ /proc/1/cmdline; echo log >/proc/1/fd/1";
+    for right in [&[][..], &["--cap-add", "SYS_PTRACE"]] {
+        let (flags, what) = (
+            ["run", "--rm", "--init", "--network", "none"],
+            ["lab", "sh", "-c", ask],
+        );
+        let words = [&flags[..], right, &what].concat();
+        let mut command = host.command(&words);
+        command.env("SECRET_OF_THE_CALLER", "told");
+        let ran = host.finish(command, &words, b"");
+        let said: String = ran.out.chars().filter(|c| *c != '\0').collect();
+        assert_eq!((ran.code, said.as_str()), (0, "silo-initlog\n"), "{ran}");
+    }
+}
+
+/// What is about to become the program has its rights already, and still the caller's memory: nobody with these rights looks into
+/// it. A hook that runs at that moment is such a one.
+#[test]
+fn what_becomes_the_program_cannot_be_looked_at() {
+    let scene = Scene::new();
+    let look = "for name in fd environ exe; do ls -l /proc/1/$name >/dev/null && cat /proc/1/environ && echo seen $name; done >/tmp/seen 2>&1; true";
+    let hook = serde_json::json!({"startContainer": [{"path": "/bin/sh", "args": ["sh", "-c", look], "env": ["PATH=/bin"]}]});
+    let ran = scene.run((Who::Root, false), &["cat", "/tmp/seen"], |spec| {
+        spec["hooks"] = hook;
+    });
+    assert_eq!(ran.code, 0, "{ran}");
+    assert!(
+        ran.out.contains("denied") && !ran.out.contains("seen"),
+        "{ran}"
+    );
+}
