@@ -18,10 +18,36 @@ use crate::{
     support::{Bundle, Said},
 };
 
-/// In turn as root and in a user namespace, and each with the mounts made after the host's tree is gone and while it is there.
-fn bundles() -> [Bundle; 4] {
-    [(false, false), (false, true), (true, false), (true, true)].map(|(user, hooks)| {
+/// Who has the container made.
+#[derive(Clone, Copy, PartialEq)]
+enum Who {
+    Root,
+    /// Root, in a user namespace.
+    User,
+    /// Somebody without privileges, in a user namespace.
+    Nobody,
+}
+
+/// A user without privileges.
+const NOBODY: u32 = 65_500;
+const EACH: usize = 6;
+
+/// In turn as everybody, and each with the mounts made after the host's tree is gone and while it is there.
+fn bundles() -> [Bundle; EACH] {
+    use Who::{Nobody, Root, User};
+    let every = [
+        (Root, false),
+        (Root, true),
+        (User, false),
+        (User, true),
+        (Nobody, false),
+        (Nobody, true),
+    ];
+    every.map(|(who, hooks)| {
         let mut bundle = Bundle::new();
+        if who == Nobody {
+            bundle = bundle.called_by(NOBODY);
+        }
         for name in ["canary", "null", "console"] {
             fs::write(bundle.host().join(name), "whole").unwrap();
         }
@@ -30,8 +56,14 @@ fn bundles() -> [Bundle; 4] {
         for name in ["proc", "sys", "dev", "vol"] {
             fs::create_dir(bundle.rootfs().join(name)).unwrap();
         }
-        if user {
-            bundle.user_namespace(200_000, 1000);
+        match who {
+            Root => {}
+            User => {
+                bundle.user_namespace(200_000, 1000);
+            }
+            Nobody => {
+                bundle.user_namespace(NOBODY, 1);
+            }
         }
         if hooks {
             bundle.set(
@@ -82,7 +114,7 @@ fn add(bundle: &mut Bundle, mount: Value) {
 /// Runs each bundle its share of the rounds while two names below it are exchanged.
 fn race(
     what: &str,
-    bundles: [Bundle; 4],
+    bundles: [Bundle; EACH],
     names: impl Fn(&Bundle) -> [std::path::PathBuf; 2],
     questions: &[&str],
     saw: impl Fn(&Bundle, &Said, &mut Tally),
@@ -92,7 +124,7 @@ fn race(
     for mut bundle in bundles {
         let [one, other] = names(&bundle);
         swaps += while_exchanging(&one, &other, || {
-            for _ in 0..rounds / 4 {
+            for _ in 0..rounds.div_ceil(EACH as u64) {
                 let said = bundle.run(questions);
                 is_whole(&bundle, &said);
                 saw(&bundle, &said, &mut tally);
@@ -238,4 +270,49 @@ fn took(folder: &Path) -> bool {
     let removed = rustix::fs::open(folder, flags, Mode::empty())
         .and_then(|folder| rustix::fs::unlinkat(folder, "made", rustix::fs::AtFlags::REMOVEDIR));
     removed.is_ok()
+}
+
+/// Destinations of mounts with what is missing for them, and masked paths, in folders that somebody else exchanges (2021-30465,
+/// 2024-45310, 2025-31133). The command line's tests have the same with more of them, and not for somebody without privileges.
+#[test]
+fn destinations_and_masks() {
+    const PLACES: usize = 8;
+    let bundles = bundles().map(|mut bundle| {
+        let vol = bundle.rootfs().join("vol");
+        let elsewhere = bundle.rootfs().join("elsewhere");
+        for folder in [vol.join("a"), vol.join("m"), elsewhere] {
+            fs::create_dir(&folder).unwrap();
+            fs::write(folder.join("secret"), "secret").unwrap();
+        }
+        symlink(bundle.host(), vol.join("b")).unwrap();
+        for n in 0..PLACES {
+            add(
+                &mut bundle,
+                json!({"destination": format!("/vol/a/d{n}/deep"), "type": "tmpfs", "source": "t"}),
+            );
+        }
+        bundle.set("/linux/maskedPaths", json!(["/vol/a/secret"]));
+        open(&bundle.rootfs());
+        bundle
+    });
+    let names = |bundle: &Bundle| ["a", "b"].map(|name| bundle.rootfs().join("vol").join(name));
+    race(
+        "destinations and masks",
+        bundles,
+        names,
+        &["pid"],
+        |bundle, said, tally| {
+            let inside = bundle
+                .rootfs()
+                .join(bundle.host().strip_prefix("/").unwrap());
+            let made = |folder: &Path| {
+                (0..PLACES)
+                    .filter(|n| folder.join(format!("d{n}")).exists())
+                    .count()
+            };
+            tally.link += u64::from(made(&inside) > 0);
+            tally.plain += u64::from(said.code == 0 || made(&inside) < PLACES);
+            let _ = fs::remove_dir_all(inside);
+        },
+    );
 }

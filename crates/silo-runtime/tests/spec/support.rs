@@ -221,14 +221,16 @@ fn said(output: Output) -> Said {
     }
 }
 
-/// Gives a folder with all in it to a user, but for the programs, which are not the bundle's alone.
+/// Gives a folder with all in it to a user, but for the programs, which are not the bundle's alone, and what is exchanged meanwhile.
 pub fn own(path: &Path, uid: u32) {
-    let meta = fs::symlink_metadata(path).unwrap();
+    let Ok(meta) = fs::symlink_metadata(path) else {
+        return;
+    };
     if meta.is_dir() || meta.nlink() == 1 {
-        std::os::unix::fs::lchown(path, Some(uid), Some(uid)).unwrap();
+        let _ = std::os::unix::fs::lchown(path, Some(uid), Some(uid));
     }
     if meta.is_dir() {
-        for entry in fs::read_dir(path).unwrap().flatten() {
+        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
             own(&entry.path(), uid);
         }
     }
