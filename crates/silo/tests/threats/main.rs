@@ -12,6 +12,7 @@ mod fixture;
 mod descriptors;
 #[path = "../../../silo-runtime/tests/spec/exchange.rs"]
 mod exchange;
+mod kept;
 mod kernel_files;
 mod limits;
 mod paths;
