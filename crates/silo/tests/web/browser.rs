@@ -176,9 +176,16 @@ impl Browser {
 
     /// A key as a person presses it, with its letter if it has one.
     pub fn key(&mut self, key: &str) {
-        let mut down = json!({"type": "keyDown", "key": key});
-        if key.len() == 1 {
-            down["text"] = key.into();
+        self.key_with(key, 0);
+    }
+
+    /// The same with keys held down: 8 is Shift.
+    pub fn key_with(&mut self, key: &str, held: u32) {
+        let mut down = json!({"type": "keyDown", "key": key, "modifiers": held});
+        match key {
+            "Enter" => down["text"] = "\r".into(),
+            _ if key.len() == 1 => down["text"] = key.into(),
+            _ => {}
         }
         let code = match key {
             "ArrowDown" => 40,
@@ -186,6 +193,11 @@ impl Browser {
             "ArrowLeft" => 37,
             "ArrowRight" => 39,
             "Escape" => 27,
+            "Tab" => 9,
+            "Enter" => 13,
+            "Home" => 36,
+            "End" => 35,
+            "PageDown" => 34,
             _ => 0,
         };
         down["windowsVirtualKeyCode"] = code.into();

@@ -75,10 +75,12 @@ function lost(error) {
 
 // What a screen reader should hear of: nothing that moves every second.
 function announce(list) {
-  const now = new Map(list.map((one) => [one.id, one.event ? `${one.event.kind} ${one.event.time}` : ""]));
+  const now = new Map(list.map((one) => [one.id, { event: one.event ? `${one.event.kind} ${one.event.time}` : "", limits: limits.words(one) }]));
   for (const one of list) {
-    const isNew = events.size && events.has(one.id) && events.get(one.id) !== now.get(one.id);
-    if (isNew && one.event && one.event.kind !== "started") say(`${one.name}: ${one.event.text}`, one.event.kind === "oom");
+    const [before, after] = [events.get(one.id), now.get(one.id)];
+    if (!before) continue;
+    if (before.event !== after.event && one.event && one.event.kind !== "started") say(`${one.name}: ${one.event.text}`, one.event.kind === "oom");
+    else if (before.limits !== after.limits) say(`${one.name}: limits are now ${after.limits}`);
   }
   events = now;
 }

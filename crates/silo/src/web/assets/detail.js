@@ -33,11 +33,11 @@ export function build(panels, onTab, onScope, chosen) {
   };
   const bar = el("div", { class: "tabs", role: "tablist", "aria-label": "Views of the chosen container" }, ...TABS.map(tab));
   bar.addEventListener("keydown", (event) => {
-    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!by) return;
-    event.preventDefault();
     const at = TABS.findIndex(([key]) => p.tabs[key] === event.target);
-    const [key] = TABS[(at + by + TABS.length) % TABS.length];
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: -1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    const [key] = TABS[(to + TABS.length) % TABS.length];
     onTab(key);
     p.tabs[key].focus();
   });
@@ -89,12 +89,13 @@ export function processes() {
     return p.scope[key];
   };
   p.total = el("span", { class: "faint" });
+  p.whole = el("button", { type: "button", "aria-pressed": "false", on: { click: whole } }, "Whole command lines");
   p.rows = el("tbody");
   p.heads = Object.fromEntries(COLUMNS.map(([key, title, look]) => [key, el("th", { scope: "col", class: `${look} c-${key}` }, title)]));
   p.act = el("th", { scope: "col", class: "c-act" }, el("span", { class: "sr" }, "Signal"));
-  p.table = el("table", { class: "plain processes" }, el("thead", {}, el("tr", {}, ...Object.values(p.heads), p.act)), p.rows);
+  p.table = el("table", { class: "plain processes", "aria-label": "Processes" }, el("thead", {}, el("tr", {}, ...Object.values(p.heads), p.act)), p.rows);
   p.nothing = el("p", { class: "empty", hidden: true });
-  return el("div", {}, el("div", { class: "tools" }, el("span", { class: "group", role: "group", "aria-label": "Whose processes" }, scope("processes", "Of this container"), scope("host", "Of the whole host")), p.total), el("div", { class: "scroll" }, p.table), p.nothing);
+  return el("div", {}, el("div", { class: "tools" }, el("span", { class: "group", role: "group", "aria-label": "Whose processes" }, scope("processes", "Of this container"), scope("host", "Of the whole host")), p.whole, p.total), el("div", { class: "scroll" }, p.table), p.nothing);
 }
 
 export function showProcesses(view, detail, one, control) {
@@ -116,7 +117,7 @@ function processRow(ofHost) {
   r.tree = el("span", { class: "tree", "aria-hidden": "true" });
   r.words = el("span");
   r.note = el("em", { class: "alert-word" });
-  // A long one is two lines until it is clicked.
+  // A long one is two lines until it is clicked, or all are asked for.
   r.whole = el("div", { class: "command" }, r.tree, r.words, r.note);
   r.whole.addEventListener("click", () => r.whole.classList.toggle("whole"));
   r.command.append(r.whole);
@@ -129,6 +130,12 @@ function processRow(ofHost) {
     openMenu({ container, pid: process.hostPid, start: process.start, title: `process ${process.hostPid} of ${container.name}: ${process.command}` });
   });
   return node;
+}
+
+function whole() {
+  const isWhole = p.whole.getAttribute("aria-pressed") !== "true";
+  set(p.whole, "aria-pressed", String(isWhole));
+  p.table.classList.toggle("whole", isWhole);
 }
 
 function updateProcess(node, process, ofHost, control) {
@@ -164,7 +171,7 @@ const KINDS = [
 export function namespaces() {
   p.grid = el("tbody");
   const heads = KINDS.map(([kind, meaning]) => el("th", { scope: "col" }, kind, el("small", { class: "faint" }, meaning)));
-  p.gridTable = el("table", { class: "plain grid" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Container"), ...heads)), p.grid);
+  p.gridTable = el("table", { class: "plain grid", "aria-label": "Namespaces of all containers" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Container"), ...heads)), p.grid);
   p.gridNothing = el("p", { class: "empty", hidden: true }, "Nothing runs, so there are no namespaces.");
   return el("div", {}, el("p", { class: "hint" }, "A namespace is what a process sees of one kind of thing. ", el("b", {}, "own"), ": private. ", el("b", { class: "alert-word" }, "HOST"), ": the host's, nothing isolates there. ", el("b", {}, "with …"), ": shared with that container."), el("div", { class: "scroll" }, p.gridTable), p.gridNothing);
 }

@@ -48,8 +48,19 @@ export function keyed(parent, items, key, make, update) {
       node = make(item, at);
       known.set(name, node);
     }
-    if (node === place) place = place.nextElementSibling;
-    else parent.insertBefore(node, place);
+    if (node === place) {
+      place = place.nextElementSibling;
+    } else if (place && node.contains(document.activeElement)) {
+      // Moved itself it would lose the focus: what is in between goes behind it.
+      while (place !== node) {
+        const next = place.nextElementSibling;
+        parent.insertBefore(place, node.nextElementSibling);
+        place = next;
+      }
+      place = node.nextElementSibling;
+    } else {
+      parent.insertBefore(node, place);
+    }
     update(node, item, at);
   });
   for (const [name, node] of known) {

@@ -122,7 +122,7 @@ function stack(bar, segments, total) {
       const grow = String(one.part);
       if (node.style.flexGrow !== grow) node.style.flexGrow = grow;
       const room = share * bar.clientWidth;
-      put(node.children[0], one.letter && room > 14 ? one.letter : "");
-      put(node.children[1], room > 24 + one.name.length * 7.5 ? one.name : "");
+      put(node.children[0], one.letter && room > 24 ? one.letter : "");
+      put(node.children[1], room > 42 + one.name.length * 7.5 ? one.name : "");
     });
 }

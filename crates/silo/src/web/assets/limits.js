@@ -34,6 +34,9 @@ const KINDS = [
   },
 ];
 
+// All limits of a container in words.
+export const words = (container) => KINDS.map((kind) => `${kind.title.toLowerCase()} ${kind.limit(container) ? kind.show(kind.limit(container)) : "none"}`).join(", ");
+
 const p = { rows: {} };
 let one = null;
 let control = false;
@@ -53,7 +56,7 @@ export function build() {
   p.undo = el("button", { type: "button", id: "undo", on: { click: undo } }, "Undo");
   p.readonly = el("p", { class: "hint" }, "This page only looks: it says what would happen. Start it with ", el("code", {}, "silo web --control"), " to change limits.");
   const form = el("form", { class: "limits", on: { submit: apply } },
-    el("table", { class: "plain" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...KINDS.map(row))),
+    el("table", { class: "plain", "aria-label": "Limits" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...KINDS.map(row))),
     el("div", { class: "what", role: "status", "aria-live": "polite" }, p.preview), p.force,
     el("p", { class: "buttons" }, p.apply, p.clear, p.undo), p.readonly);
   return el("div", { class: "split" }, form, el("div", { class: "charts" }, p.memory.node, p.cpu.node));

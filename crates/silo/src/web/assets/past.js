@@ -115,7 +115,8 @@ function cursor() {
   const busy = share === null ? found.cpu?.at(-1) : column(found.cpu);
   const what = held === null || held === undefined ? "did not run" : `${bytes(held)} · ${cores(busy)} processors`;
   put(t.read, `${past === null ? "now" : `${day(time)} ${clock(time)}`} · ${what}`);
-  set(t.slider, "aria-valuetext", `${past === null ? "now" : clock(time)}, ${what}`);
+  // "now" without figures: a screen reader on the slider would say them each second.
+  set(t.slider, "aria-valuetext", past === null ? "now" : `${clock(time)}, ${what}`);
 }
 
 // Logs
