@@ -107,6 +107,7 @@ export function showProcesses(view, detail, one, control) {
   p.nothing.hidden = text === "" || list.length > 0;
   put(p.nothing, text);
   p.table.toggleAttribute("hidden", list.length === 0);
+  p.whole.hidden = list.length === 0;
   const more = (detail?.total ?? 0) - list.length;
   put(p.total, list.length ? `${detail.total} ${detail.total === 1 ? "process" : "processes"}${more > 0 ? `, the ${ofHost ? "busiest" : "first"} ${list.length} are shown` : ""}` : "");
   keyed(p.rows, list, (process) => `${process.hostPid}-${process.start}-${ofHost}`, () => processRow(ofHost), (node, process) => updateProcess(node, process, ofHost, control));
