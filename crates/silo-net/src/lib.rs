@@ -6,6 +6,7 @@
 //! ```text
 //! bridge   Bridge::new ─ prepare ─ (network.json) ─ Pending::connect ─ configure_inside  …  release | detach
 //! none     configure_loopback
+//! moved    Devices::find ─ move_to ─ (Moved::take_back)      of a specification of others, see `silo oci`
 //! files    files::hosts, files::hostname, files::resolv_conf
 //! doctor   Bridge::orphans, remove_orphan, remove_all
 //! ```
@@ -34,6 +35,7 @@ mod firewall;
 mod ipam;
 mod link;
 mod message;
+mod moved;
 mod netlink;
 mod nft;
 mod subnet;
@@ -46,4 +48,5 @@ pub use attach::{
 pub use bridge::{Bridge, DEFAULT_BRIDGE, Ensured, Network, Removed};
 pub use ipam::Lease;
 pub use link::Netns;
+pub use moved::{Devices, Moved, Wanted};
 pub use subnet::{Mac, Subnet};

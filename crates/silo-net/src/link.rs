@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
 
-use crate::message::{self, Batch, CREATE, DUMP, EXCL, Message};
+use crate::message::{self, Batch, CREATE, DUMP, EXCL, Message, REPLACE};
 use crate::netlink::{Failure, Socket};
 use crate::subnet::{Mac, Subnet};
 
@@ -39,6 +39,11 @@ const RTEXT_FILTER_SKIP_STATS: u32 = 8;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFA_BROADCAST: u16 = 4;
+const IFA_FLAGS: u16 = 8;
+/// Without its network's route; without the search for doubles.
+const IFA_KEPT: u32 = 0x200 | 0x02;
+const IFA_F_PERMANENT: u32 = 0x80;
+const RT_SCOPE_UNIVERSE: u8 = 0;
 
 const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
@@ -77,6 +82,24 @@ pub struct Link {
     pub mac: Vec<u8>,
     /// Number of the bridge it belongs to; 0: none.
     pub master: u32,
+}
+
+/// A permanent address of a link, of any family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    family: u8,
+    prefix: u8,
+    scope: u8,
+    flags: u32,
+    /// Own, far end, broadcast, as the kernel has them.
+    values: Vec<(u16, Vec<u8>)>,
+}
+
+impl Address {
+    /// Good anywhere, not on this host or link alone.
+    pub fn is_global(&self) -> bool {
+        self.scope == RT_SCOPE_UNIVERSE
+    }
 }
 
 /// A new veth pair: one end on the host, in the bridge, the other in a container's namespace.
@@ -135,6 +158,23 @@ pub fn set_up(batch: &mut Batch, index: u32, name: &str) {
     batch.body(&ifinfomsg(index, IFF_UP));
 }
 
+/// Appends: the link of that number goes down.
+pub fn set_down(batch: &mut Batch, index: u32, name: &str) {
+    batch.begin(RTM_SETLINK, 0, format!("set {name} down"));
+    let mut body = ifinfomsg(index, 0);
+    body[12..16].copy_from_slice(&IFF_UP.to_ne_bytes());
+    batch.body(&body);
+}
+
+/// Appends: the link of that number goes into the namespace behind a descriptor, and is called `name` there.
+pub fn set_namespace(batch: &mut Batch, index: u32, name: &str, namespace: i32) {
+    let doing = format!("move it to another network namespace as {name}");
+    batch.begin(RTM_SETLINK, 0, doing);
+    batch.body(&ifinfomsg(index, 0));
+    batch.number(IFLA_NET_NS_FD, namespace as u32);
+    batch.text(IFLA_IFNAME, name);
+}
+
 /// Appends: the link of that name goes up.
 pub fn set_up_named(batch: &mut Batch, name: &str) {
     batch.begin(RTM_SETLINK, 0, format!("set {name} up"));
@@ -157,6 +197,17 @@ pub fn add_address(batch: &mut Batch, index: u32, address: Ipv4Addr, subnet: Sub
     batch.attr(IFA_LOCAL, &address.octets());
     batch.attr(IFA_ADDRESS, &address.octets());
     batch.attr(IFA_BROADCAST, &subnet.broadcast().octets());
+}
+
+/// Appends: an address that a link had elsewhere.
+pub fn add_address_again(batch: &mut Batch, index: u32, address: &Address) {
+    batch.begin(RTM_NEWADDR, CREATE | REPLACE, "give it its address again");
+    batch.body(&[address.family, address.prefix, 0, address.scope]);
+    batch.body(&index.to_ne_bytes());
+    for (kind, value) in &address.values {
+        batch.attr(*kind, value);
+    }
+    batch.number(IFA_FLAGS, address.flags & IFA_KEPT);
 }
 
 /// Appends: the default route through a gateway on the link of that number.
@@ -208,6 +259,17 @@ pub fn list(socket: &mut Socket) -> Result<Vec<Link>, Failure> {
             RTM_NEWLINK => parse_link(message.body),
             _ => None,
         },
+    )
+}
+
+/// The permanent addresses of a link.
+pub fn addresses(socket: &mut Socket, index: u32) -> Result<Vec<Address>, Failure> {
+    socket.dump(
+        |batch| {
+            batch.begin(RTM_GETADDR, DUMP, "list addresses");
+            batch.body(&[0; IFADDRMSG]);
+        },
+        |message| permanent_address(message, index),
     )
 }
 
@@ -274,6 +336,30 @@ fn parse_address(message: &Message<'_>) -> Option<Subnet> {
     Subnet::of(ipv4(value)?, *body.get(1)?).ok()
 }
 
+fn permanent_address(message: &Message<'_>, index: u32) -> Option<Address> {
+    let body = message.body;
+    if message.kind != RTM_NEWADDR || message::u32_at(body, 4)? != index {
+        return None;
+    }
+    let [family, prefix, flags, scope] = *body.first_chunk()?;
+    let mut address = Address {
+        family,
+        prefix,
+        scope,
+        flags: flags.into(),
+        values: Vec::new(),
+    };
+    for (kind, value) in message::attributes_after(body, IFADDRMSG) {
+        match kind {
+            // Eight of its bits are in the header, too.
+            IFA_FLAGS => address.flags = message::u32_at(value, 0)?,
+            IFA_ADDRESS | IFA_LOCAL | IFA_BROADCAST => address.values.push((kind, value.to_vec())),
+            _ => {}
+        }
+    }
+    (address.flags & IFA_F_PERMANENT != 0).then_some(address)
+}
+
 fn parse_route(message: &Message<'_>) -> Option<Subnet> {
     let body = message.body;
     let inet = message.kind == RTM_NEWROUTE && body.first() == Some(&AF_INET);
@@ -309,7 +395,7 @@ mod tests {
         #[test]
         fn any_answer_is_read_without_a_panic(body in proptest::collection::vec(any::<u8>(), 0..200), kind in 16u16..27) {
             let message = Message { kind, flags: 0, sequence: 1, body: &body };
-            let _ = (parse_link(&body), parse_address(&message), parse_route(&message));
+            let _ = (parse_link(&body), parse_address(&message), parse_route(&message), permanent_address(&message, 1));
         }
     }
 }
