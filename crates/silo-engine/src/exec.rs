@@ -108,6 +108,8 @@ impl Engine {
             preserved_fds: 0,
             plain_terminal: false,
             all_processors: false,
+            shares_mounts: false,
+            warn: None,
         };
         let mut session = Session::from(silo_runtime::enter(entry)?);
         // Short-lived processes are gone before anybody could ask about them.

@@ -100,6 +100,8 @@ fn beside(first: &Running, spec: &Spec, process: &Path, state: &State) -> Result
         preserved_fds: 0,
         plain_terminal: false,
         all_processors: false,
+        shares_mounts: silo_runtime::shares_mounts(spec),
+        warn: None,
     })
 }
 

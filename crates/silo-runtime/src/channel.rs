@@ -10,6 +10,8 @@
 //!         ◀─────────────────────── Moved, if a process ahead of it made them: see `passage`
 //!         ◀─────────────────────── NetworkReady, if the parent connects it; then root, mounts
 //!   Connected ────────────────────▶ address, route
+//!         ◀─────────────────────── MapIds, for each of the container's own trees that only the host's root can map
+//!   IdsMapped ────────────────────▶
 //!         ◀─────────────────────── Mounted, if hooks come before the root is entered
 //!   HooksDone ────────────────────▶ hooks of its own, the root
 //!         ◀─────────────────────── Terminal (with the descriptor), Ready
@@ -48,6 +50,10 @@ pub(crate) enum Message {
     NetworkReady,
     /// To the child: the network is connected from outside.
     Connected,
+    /// To the parent: these trees are to have their ids mapped as in this user namespace; and all below it.
+    MapIds(OwnedFd, OwnedFd, bool),
+    /// To the child: they are.
+    IdsMapped,
     /// To the parent: all is mounted and the host's tree still there; waits for [`Message::HooksDone`].
     Mounted,
     /// To the child: the parent's hooks have run.
@@ -60,7 +66,7 @@ pub(crate) enum Message {
     Ready,
     /// To the parent: the master of the container's terminal.
     Terminal(OwnedFd),
-    /// To the parent: it ends here.
+    /// To the parent: it ends here; to the child: what it asked for cannot be.
     Failed(Error),
 }
 
@@ -103,16 +109,21 @@ impl Channel {
 
     pub(crate) fn send(&self, message: &Message) -> Result<()> {
         let mut packet = Vec::new();
-        let mut passed: Option<BorrowedFd<'_>> = None;
+        let mut passed: Vec<BorrowedFd<'_>> = Vec::new();
         match message {
             Message::Moved(pid, pidfd) => {
                 packet.push(b'P');
                 packet.extend(pid.to_ne_bytes());
-                passed = Some(pidfd.as_fd());
+                passed.push(pidfd.as_fd());
             }
             Message::Placed => packet.push(b'L'),
             Message::NetworkReady => packet.push(b'N'),
             Message::Connected => packet.push(b'C'),
+            Message::MapIds(tree, space, recursive) => {
+                packet.extend([b'I', u8::from(*recursive)]);
+                passed.extend([tree.as_fd(), space.as_fd()]);
+            }
+            Message::IdsMapped => packet.push(b'O'),
             Message::Mounted => packet.push(b'M'),
             Message::HooksDone => packet.push(b'H'),
             Message::Go => packet.push(b'G'),
@@ -120,7 +131,7 @@ impl Channel {
             Message::Ready => packet.push(b'R'),
             Message::Terminal(master) => {
                 packet.push(b'T');
-                passed = Some(master.as_fd());
+                passed.push(master.as_fd());
             }
             Message::Failed(error) => {
                 let kind = KINDS.iter().position(|k| *k == error.kind()).unwrap_or(7);
@@ -128,10 +139,10 @@ impl Channel {
                 packet.extend(error.to_string().bytes().take(LONGEST - 2));
             }
         }
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        if let Some(fd) = &passed {
-            control.push(SendAncillaryMessage::ScmRights(std::slice::from_ref(fd)));
+        if !passed.is_empty() {
+            control.push(SendAncillaryMessage::ScmRights(&passed));
         }
         sendmsg(
             &self.0,
@@ -146,7 +157,7 @@ impl Channel {
     /// The next message; `None` when the other end is closed.
     pub(crate) fn receive(&self) -> Result<Option<Message>> {
         let mut packet = [0u8; LONGEST];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let got = loop {
             match recvmsg(
@@ -172,6 +183,11 @@ impl Channel {
             b"L" => Message::Placed,
             b"N" => Message::NetworkReady,
             b"C" => Message::Connected,
+            [b'I', recursive] => {
+                let [tree, space] = passed_descriptors(&mut control)?;
+                Message::MapIds(tree, space, *recursive != 0)
+            }
+            b"O" => Message::IdsMapped,
             b"M" => Message::Mounted,
             b"H" => Message::HooksDone,
             b"G" => Message::Go,
@@ -192,13 +208,22 @@ impl Channel {
 }
 
 fn passed_descriptor(control: &mut RecvAncillaryBuffer<'_>) -> Result<OwnedFd> {
-    control
+    passed_descriptors(control).map(|[one]| one)
+}
+
+fn passed_descriptors<const COUNT: usize>(
+    control: &mut RecvAncillaryBuffer<'_>,
+) -> Result<[OwnedFd; COUNT]> {
+    let passed: Vec<OwnedFd> = control
         .drain()
-        .find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        .filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(fds) => Some(fds),
             _ => None,
         })
-        .ok_or_else(|| Error::internal("a descriptor did not arrive"))
+        .flatten()
+        .collect();
+    let missing = |_| Error::internal("a descriptor did not arrive");
+    passed.try_into().map_err(missing)
 }
 
 #[cfg(test)]
@@ -232,5 +257,12 @@ mod tests {
         rustix::io::write(&writer, b"x").unwrap();
         let mut byte = [0u8; 1];
         assert_eq!(rustix::io::read(&reader, &mut byte).unwrap(), 1);
+        let (one, other) = rustix::pipe::pipe().unwrap();
+        child.send(&Message::MapIds(one, other, true)).unwrap();
+        let Some(Message::MapIds(one, other, true)) = parent.receive().unwrap() else {
+            panic!("no trees");
+        };
+        rustix::io::write(&other, b"x").unwrap();
+        assert_eq!(rustix::io::read(&one, &mut byte).unwrap(), 1);
     }
 }

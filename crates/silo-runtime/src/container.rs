@@ -22,13 +22,14 @@ use crate::{
     begin::begin,
     bundle::Bundle,
     caller,
-    create::{self, Created, Placing, Request, Running, Standalone, Stdio},
+    create::{self, Connect, Created, Placing, Request, Running, Standalone, Stdio},
     door::{self, Door},
     hooks::{self, HookSet, Point},
     process,
     rootfs::{CgroupView, Root},
     scope::{self, Driver},
     state::{Held, Life, Record, Seen, StateRoot},
+    warn::Warn,
 };
 
 const KILL: i32 = 9;
@@ -48,6 +49,10 @@ pub struct Order<'a> {
     pub waits: bool,
     /// Its control group is to be a scope of systemd's.
     pub systemd: bool,
+    /// Hears what of the specification is left out.
+    pub warn: Option<Warn<'a>>,
+    /// Brings devices of the host's into its network namespace.
+    pub connect: Option<Connect<'a>>,
 }
 
 /// A container that is made, and whose maker has not decided yet.
@@ -92,6 +97,10 @@ pub fn make(root: &StateRoot, order: &Order<'_>) -> Result<Made> {
         }),
         Err(error) => Err(begun.give_up(error)),
     }
+}
+
+fn connect(connect: Connect<'_>) -> Box<dyn FnOnce(i32) -> Result<()> + '_> {
+    Box::new(move |pid| (connect.0)(pid))
 }
 
 /// What a container is built from.
@@ -145,6 +154,7 @@ impl Site<'_> {
             groups: group.iter().flat_map(Cgroup::dirs).cloned().collect(),
             all_processors: true,
             placing,
+            warn: self.order.warn,
         };
         let state = hooks::state(&bundle.spec, self.order.id, &bundle.path);
         let mut created = create::create(Request {
@@ -159,7 +169,7 @@ impl Site<'_> {
             seccomp: None,
             init: false,
             die_with_parent: false,
-            connect: None,
+            connect: self.order.connect.map(connect),
             configure: None,
             standalone,
         })?;
@@ -235,10 +245,10 @@ impl Made {
     }
 }
 
-/// Starts a container that waits; returns when its program was executed.
+/// Starts a container that waits; returns when its program was executed. One without a `process` has none, and ends: why is returned.
 ///
 /// Errors: Conflict when it does not wait; those of the program and of hooks.
-pub fn start(root: &StateRoot, id: &str) -> Result<()> {
+pub fn start(root: &StateRoot, id: &str) -> Result<Option<Error>> {
     let held = root.hold(id)?;
     let seen = held.look()?;
     let main = match (seen.life(), seen.record.process) {
@@ -250,12 +260,19 @@ pub fn start(root: &StateRoot, id: &str) -> Result<()> {
             return Err(Error::conflict("cannot start a container that has stopped"));
         }
     };
-    door::start(held.folder(), main)?;
+    if let Err(error) = door::start(held.folder(), main) {
+        return match held.spec() {
+            Some(spec) if spec.process().is_none() => Ok(Some(
+                error.context("the specification has no process, so the container ends"),
+            )),
+            _ => Err(error),
+        };
+    }
     let Some(hooks) = hooks_of(&held, &seen.record) else {
-        return Ok(());
+        return Ok(None);
     };
     match hooks.run(Point::Poststart, Some(main.pid)) {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(None),
         Err(error) => {
             unmake(held, &seen.record, Some(&hooks));
             Err(error)

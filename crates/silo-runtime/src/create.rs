@@ -23,9 +23,10 @@ use crate::{
     hooks::{HookSet, Point},
     init::Init,
     labels, passage, plan, process,
-    rootfs::{CgroupView, Root},
+    rootfs::{CgroupView, Root, map_ids},
     seccomp::Filter,
     sysctl,
+    warn::{self, Warn},
 };
 
 /// A container to be made.
@@ -70,6 +71,18 @@ pub struct Standalone<'a> {
     /// It runs on all processors of its group, not on its maker's alone.
     pub all_processors: bool,
     pub placing: Option<Placing<'a>>,
+    /// Hears what of the specification is left out; without it that is an error.
+    pub warn: Option<Warn<'a>>,
+}
+
+/// What is done from outside when the network namespace of the process is there.
+#[derive(Clone, Copy)]
+pub struct Connect<'a>(pub &'a dyn Fn(i32) -> Result<()>);
+
+impl std::fmt::Debug for Connect<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Connect")
+    }
 }
 
 /// Puts the first process into its control groups, while it waits for that: for a service manager that takes processes only.
@@ -115,11 +128,8 @@ pub struct Running {
 ///
 /// Errors name the step; nothing is left behind.
 pub fn create(request: Request<'_>) -> Result<Created> {
-    let mut plan = plan::plan(request.spec)?;
-    plan.is_inside = caller::is_inside();
-    if let Root::Path(root) = &request.root {
-        plan.find_own(root);
-    }
+    let warn = request.standalone.warn;
+    let plan = plan_of(&request)?;
     let process = request
         .spec
         .process()
@@ -137,17 +147,11 @@ pub fn create(request: Request<'_>) -> Result<Created> {
     if let Some(filter) = &seccomp {
         filter.check_agent(request.state)?;
     }
-    let labels = labels::of(process)?;
-    if let Some(label) = request
-        .spec
-        .linux()
-        .as_ref()
-        .and_then(|l| l.mount_label().as_ref())
-    {
-        labels::require_selinux(label)?;
-    }
+    let labels = labels::of(process, warn)?;
     let (channel, other) = Channel::pair()?;
     let (mut pid_namespace, mut joins) = open_joins(&plan.joined_namespaces)?;
+    let mounts = joins.iter().position(|join| join.0 == ns::MOUNT);
+    let joined_mounts = mounts.map(|at| joins.remove(at).1);
     sysctl::refuse_hosts(&plan, &joins)?;
     if plan.needs_passage() {
         joins.extend(pid_namespace.take().map(|namespace| (ns::PID, namespace)));
@@ -176,6 +180,8 @@ pub fn create(request: Request<'_>) -> Result<Created> {
         stdio: request.stdio,
         view: request.view,
         joins,
+        joined_mounts,
+        shared_root: None,
         entry: request.entry,
         is_placed_from_outside: request.standalone.placing.is_some(),
         is_connected_from_outside: request.connect.is_some(),
@@ -208,6 +214,30 @@ pub fn create(request: Request<'_>) -> Result<Created> {
         Some(hooks) if hooks.come_before_the_root() => created.hooked(hooks),
         _ => Ok(created),
     }
+}
+
+/// The plan, when everything that it leaves out has been heard.
+fn plan_of(request: &Request<'_>) -> Result<plan::Plan> {
+    let warn = request.standalone.warn;
+    let mut plan = plan::plan(request.spec)?;
+    plan.is_inside = caller::is_inside();
+    if let Root::Path(root) = &request.root {
+        plan.find_own(root);
+    }
+    for error in std::mem::take(&mut plan.left_out) {
+        warn::left_out(warn, error)?;
+    }
+    if plan.net_devices && request.connect.is_none() {
+        return Err(Error::unsupported(
+            "netDevices: nobody is there to move them: use 'silo oci'",
+        ));
+    }
+    if let Some(label) = plan.mount_label.take()
+        && labels::takes_context(&label, warn)?
+    {
+        plan.label_mounts(&label);
+    }
+    Ok(plan)
 }
 
 fn clone_into(
@@ -298,6 +328,23 @@ impl Created {
         self.served(is_mounted, run, &Message::HooksDone)
     }
 
+    /// The next message. Ids that it asks to have mapped are mapped on the way: the tree is one that it has opened for that, and the
+    /// user namespace one of those that were made for it.
+    fn hear(&self) -> Result<Option<Message>> {
+        loop {
+            match self.channel.receive()? {
+                Some(Message::MapIds(tree, ids, recursive)) => {
+                    let answer = match map_ids(&tree, &ids, recursive) {
+                        Ok(()) => Message::IdsMapped,
+                        Err(error) => Message::Failed(error),
+                    };
+                    self.channel.send(&answer)?;
+                }
+                other => return Ok(other),
+            }
+        }
+    }
+
     /// Waits for a message, does what it asks for, and answers.
     fn served(
         self,
@@ -305,7 +352,7 @@ impl Created {
         serve: impl FnOnce(i32) -> Result<()>,
         answer: &Message,
     ) -> Result<Created> {
-        let done = match self.channel.receive() {
+        let done = match self.hear() {
             Ok(Some(message)) if wanted(&message) => {
                 serve(self.pid).and_then(|()| self.channel.send(answer))
             }
@@ -335,7 +382,7 @@ impl Created {
     /// Waits until everything is made and the child waits for [`Created::start`]: for callers that start later.
     pub fn wait_ready(&mut self) -> Result<()> {
         loop {
-            match self.channel.receive()? {
+            match self.hear()? {
                 Some(Message::Ready) => return Ok(()),
                 Some(Message::Terminal(master)) => self.terminal = Some(master),
                 Some(Message::Failed(error)) => {

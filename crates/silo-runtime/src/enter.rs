@@ -28,6 +28,8 @@ use crate::{
     passage, plan,
     rootfs::check_terminal,
     seccomp::Filter,
+    shared,
+    warn::Warn,
 };
 
 /// What is to run, and where.
@@ -53,6 +55,10 @@ pub struct Entry<'a> {
     pub plain_terminal: bool,
     /// Runs on all processors of the group, unless others are asked for; not on the caller's alone.
     pub all_processors: bool,
+    /// The container has no mount namespace of its own ([`crate::shares_mounts`]): its root is that of its main process.
+    pub shares_mounts: bool,
+    /// Hears of labels that are left out, as in [`crate::Standalone`].
+    pub warn: Option<Warn<'a>>,
 }
 
 /// Starts a process in the container.
@@ -66,7 +72,11 @@ pub fn enter(entry: Entry<'_>) -> Result<Running> {
     if let Some(filter) = &entry.seccomp {
         filter.check_agent(entry.state)?;
     }
-    let labels = labels::of(entry.process)?;
+    let labels = labels::of(entry.process, entry.warn)?;
+    let root = match entry.shares_mounts {
+        true => Some(shared::root_of(entry.target)?),
+        false => None,
+    };
     let (channel, other) = Channel::pair()?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .doing("hide from the container")?;
@@ -95,6 +105,7 @@ pub fn enter(entry: Entry<'_>) -> Result<Running> {
         state: entry.state,
         target: entry.target,
         namespaces: entry.namespaces & !here,
+        root,
         doors: entry.doors,
         plain_terminal: entry.plain_terminal,
         all_processors: entry.all_processors,
@@ -212,6 +223,8 @@ struct Child<'a> {
     state: Option<&'a State>,
     target: BorrowedFd<'a>,
     namespaces: u64,
+    /// Entered by chroot, in a mount namespace of somebody else's.
+    root: Option<OwnedFd>,
     doors: Option<silo_cgroup::Entry>,
     plain_terminal: bool,
     all_processors: bool,
@@ -243,6 +256,13 @@ impl Child<'_> {
             attributes::take_all_processors()?;
         }
         self.join()?;
+        let terminal = match self.stdio {
+            Stdio::Terminal(_) => Some(open_terminal(self.finish.process.user().uid())?),
+            _ => None,
+        };
+        if let Some(root) = &self.root {
+            shared::enter(root)?;
+        }
         match &self.stdio {
             Stdio::Inherit => {}
             Stdio::Given(given) => {
@@ -253,7 +273,8 @@ impl Child<'_> {
             }
             Stdio::Terminal(size) => {
                 rustix::process::setsid().doing("start a session")?;
-                let (master, slave) = open_terminal(self.finish.process.user().uid())?;
+                let (master, slave) =
+                    terminal.ok_or_else(|| Error::internal("no terminal was opened"))?;
                 if self.plain_terminal {
                     make_plain(&slave)?;
                 }
@@ -309,8 +330,8 @@ pub fn make_plain(terminal: &OwnedFd) -> Result<()> {
     tcsetattr(terminal, OptionalActions::Now, &mode).doing("set the terminal's mode")
 }
 
-/// A terminal in the container's own devpts; what is at that path must be one.
-fn open_terminal(uid: u32) -> Result<(OwnedFd, OwnedFd)> {
+/// A terminal of the devpts that is seen, the container's own as a rule; what is at that path must be one.
+pub(crate) fn open_terminal(uid: u32) -> Result<(OwnedFd, OwnedFd)> {
     let flags = rustix::pty::OpenptFlags::RDWR
         | rustix::pty::OpenptFlags::NOCTTY
         | rustix::pty::OpenptFlags::CLOEXEC;

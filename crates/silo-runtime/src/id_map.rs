@@ -6,7 +6,7 @@
 
 use std::{
     fmt::Write,
-    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{BorrowedFd, OwnedFd},
 };
 
 use oci_spec::runtime::{Capability, LinuxIdMapping};
@@ -17,6 +17,7 @@ use silo_types::{Doing, Error, Result};
 use crate::{
     capabilities::CapSet,
     create::{open_namespace, reap},
+    process::pid_of,
 };
 
 /// The kernel's `UID_GID_MAP_MAX_EXTENTS`.
@@ -52,12 +53,7 @@ impl IdMaps {
 
     /// The maps of a running process, as its host sees them.
     pub(crate) fn of_process(process: BorrowedFd<'_>) -> Result<IdMaps> {
-        let path = format!("/proc/self/fdinfo/{}", process.as_raw_fd());
-        let facts = std::fs::read_to_string(&path).doing(path)?;
-        let pid = facts
-            .lines()
-            .find_map(|line| line.strip_prefix("Pid:")?.trim().parse::<u32>().ok())
-            .ok_or_else(|| Error::internal("a pidfd without a pid"))?;
+        let pid = pid_of(process)?;
         let map = |file: &str| {
             let path = format!("/proc/{pid}/{file}");
             let text = std::fs::read_to_string(&path).doing(path)?;

@@ -20,14 +20,16 @@ use crate::{
     channel::{Channel, Message},
     create::Stdio,
     door::Door,
+    enter::open_terminal,
     finish::{Finish, console_size},
-    hooks::Point,
+    hooks::{HookSet, Point},
     labels::Label,
     lookup,
     passage::{self, Passage},
     plan::{Plan, UserNamespace},
     process,
     rootfs::{CgroupView, IdSpaces, Root, Rootfs, Sources, open_root, open_sources},
+    shared,
 };
 
 /// All that the child needs, prepared by the parent before the clone.
@@ -44,6 +46,10 @@ pub(crate) struct Init<'a> {
     pub(crate) stdio: Stdio,
     pub(crate) view: &'a CgroupView,
     pub(crate) joins: Vec<(u64, OwnedFd)>,
+    /// The mount namespace that is joined: after all else, and after the last look at the host's /proc.
+    pub(crate) joined_mounts: Option<OwnedFd>,
+    /// The folder that becomes the root in a shared mount namespace, where it was opened before.
+    pub(crate) shared_root: Option<OwnedFd>,
     pub(crate) entry: Option<Entry>,
     /// Somebody else puts it into its control groups.
     pub(crate) is_placed_from_outside: bool,
@@ -112,6 +118,9 @@ impl Init<'_> {
             }
         }
         self.finish.look_at_itself(&self.labels)?;
+        if let Some(mounts) = self.joined_mounts.take() {
+            clone::setns(mounts.as_fd(), ns::MOUNT).doing("join the mount namespace")?;
+        }
         let now = self.plan.new_namespaces & !(ns::PID | ns::TIME);
         clone::unshare(now).doing("make namespaces")?;
         if self.is_connected_from_outside {
@@ -150,9 +159,13 @@ impl Init<'_> {
         let user = user.map(rustix::io::dup).transpose();
         let user = user.doing("keep the user namespace")?;
         if self.plan.user_namespace.is_some() && passage::is_privileged()? {
-            self.sources = Some(self.open_sources()?);
-            let root = std::mem::replace(&mut self.root, Root::Path("/".into()));
-            self.root = Root::Mount(open_root(root, self.plan)?);
+            if !self.plan.shares_mounts {
+                self.sources = Some(self.open_sources(false)?);
+                let root = std::mem::replace(&mut self.root, Root::Path("/".into()));
+                self.root = Root::Mount(open_root(root, self.plan)?);
+            } else if self.joined_mounts.is_none() {
+                self.shared_root = Some(self.open_shared_root()?);
+            }
             if let Some(UserNamespace::New(maps)) = &self.plan.user_namespace {
                 passage::give_pipes(&self.stdio, maps, of_process)?;
             }
@@ -195,45 +208,98 @@ impl Init<'_> {
     }
 
     fn make_root(&mut self) -> Result<()> {
-        let mut sources = match self.sources.take() {
-            Some(opened) => opened,
-            None => self.open_sources()?,
-        };
-        // In order as a rule: the kernel lists mounts by when they were made.
-        if self.plan.is_bounded() {
-            sources.make_kernels_own(self.plan)?;
+        if self.plan.shares_mounts {
+            return self.enter_shared_root();
         }
+        let sources = match self.sources.take() {
+            Some(mut opened) => {
+                opened.make_new(self.plan)?;
+                opened
+            }
+            None => self.open_sources(true)?,
+        };
         let root = std::mem::replace(&mut self.root, Root::Path("/".into()));
         let stage = (!self.plan.needs_passage()).then_some(self.stage);
         let mut rootfs = Rootfs::attach(root, stage, self.plan)?;
-        let hooks = self.finish.hooks.filter(|h| h.come_before_the_root());
-        if let Some(hooks) = hooks {
-            rootfs.mount_all(self.plan, sources, self.view)?;
-            self.tell(&Message::Mounted)?;
-            self.expect(|m| matches!(m, Message::HooksDone))?;
-            rootfs.stand_in()?;
-            hooks.run(Point::CreateContainer, own_pid())?;
+        let map = |tree: &OwnedFd, ids: &OwnedFd, all| self.have_ids_mapped(tree, ids, all);
+        if let Some(hooks) = self.early_hooks() {
+            rootfs.mount_all(self.plan, sources, self.view, &map)?;
+            self.run_early_hooks(hooks, &rootfs)?;
             rootfs.enter()?;
         } else {
             rootfs.enter()?;
-            rootfs.mount_all(self.plan, sources, self.view)?;
+            rootfs.mount_all(self.plan, sources, self.view, &map)?;
         }
         // Late, so that the parent connects it meanwhile; before the hardening, while /proc/sys can be written.
         self.configure_network()?;
-        self.connect_stdio(&rootfs)?;
+        self.connect_stdio(&mut rootfs)?;
         make_working_folder(self.finish.process, &rootfs)?;
         rootfs.harden(self.plan)
     }
 
-    fn open_sources(&mut self) -> Result<Sources> {
+    /// Into a folder of a mount namespace that is not its own. Nothing here may mount anything.
+    fn enter_shared_root(&mut self) -> Result<()> {
+        let terminal = match self.stdio {
+            Stdio::Terminal(_) => Some(open_terminal(self.finish.process.user().uid())?),
+            _ => None,
+        };
+        let root = match self.shared_root.take() {
+            Some(root) => root,
+            None => self.open_shared_root()?,
+        };
+        let mut rootfs = Rootfs::share(root, terminal);
+        if let Some(hooks) = self.early_hooks() {
+            self.run_early_hooks(hooks, &rootfs)?;
+        }
+        rootfs.change_root()?;
+        self.configure_network()?;
+        self.connect_stdio(&mut rootfs)?;
+        make_working_folder(self.finish.process, &rootfs)
+    }
+
+    fn open_shared_root(&self) -> Result<OwnedFd> {
+        match &self.root {
+            Root::Path(path) => shared::open_root(path),
+            Root::Mount(_) => Err(Error::internal(
+                "a root that is a mount needs a mount namespace",
+            )),
+        }
+    }
+
+    /// Hooks that see both trees.
+    fn early_hooks(&self) -> Option<&HookSet> {
+        self.finish.hooks.filter(|h| h.come_before_the_root())
+    }
+
+    fn run_early_hooks(&self, hooks: &HookSet, rootfs: &Rootfs) -> Result<()> {
+        self.tell(&Message::Mounted)?;
+        self.expect(|m| matches!(m, Message::HooksDone))?;
+        rootfs.stand_in()?;
+        hooks.run(Point::CreateContainer, own_pid())
+    }
+
+    /// By the maker, who has the host's privileges.
+    fn have_ids_mapped(&self, tree: &OwnedFd, ids: &OwnedFd, recursive: bool) -> Result<()> {
+        let copy = |fd: &OwnedFd| fd.try_clone().doing("copy a descriptor");
+        self.tell(&Message::MapIds(copy(tree)?, copy(ids)?, recursive))?;
+        self.expect(|m| matches!(m, Message::IdsMapped))
+    }
+
+    /// `with_new`: in the namespaces that new mounts are to show.
+    fn open_sources(&mut self, with_new: bool) -> Result<Sources> {
         // The one hierarchy of v2 is mounted anew, from where the namespace says; without one it is shown whole, as on the host,
         // but not to a user namespace.
         let whole = *self.view == CgroupView::V2 && !self.plan.only_sees_groups();
         let groups: &[String] = if whole { &[] } else { &self.groups };
-        open_sources(self.plan, std::mem::take(&mut self.id_spaces), groups)
+        open_sources(
+            self.plan,
+            std::mem::take(&mut self.id_spaces),
+            groups,
+            with_new,
+        )
     }
 
-    fn connect_stdio(&mut self, rootfs: &Rootfs) -> Result<()> {
+    fn connect_stdio(&mut self, rootfs: &mut Rootfs) -> Result<()> {
         match &self.stdio {
             Stdio::Inherit => own_null(),
             Stdio::Given(given) => {
@@ -269,6 +335,7 @@ impl Init<'_> {
             Some(message) if wanted(&message) => Ok(()),
             // The parent died: nobody is left to tell.
             None => silo_sys::process::exit_now(1),
+            Some(Message::Failed(error)) => Err(error),
             Some(_) => Err(Error::internal("unexpected message on the start channel")),
         }
     }

@@ -16,6 +16,7 @@ use crate::{
     attributes::Attributes,
     id_map::IdMaps,
     mount_options::{self, MountOptions},
+    shared,
     sysctl::{self, Sysctl},
 };
 
@@ -27,6 +28,8 @@ pub struct Plan {
     /// Namespaces joined, by path.
     pub joined_namespaces: Vec<(u64, PathBuf)>,
     pub user_namespace: Option<UserNamespace>,
+    /// The mount namespace is somebody else's: nothing of it is changed, see `shared`.
+    pub shares_mounts: bool,
     /// Its maker is in a user namespace itself, which it shares when it has none of its own.
     pub is_inside: bool,
     /// Lines for /proc/PID/timens_offsets, time_namespaces(7).
@@ -41,8 +44,14 @@ pub struct Plan {
     pub root_read_only: bool,
     /// `MS_PRIVATE` or its kin of the root, and whether it goes down the tree.
     pub root_propagation: Option<(u64, bool)>,
+    /// SELinux' context for files of mounts, see [`Plan::label_mounts`].
+    pub mount_label: Option<String>,
+    /// Somebody is to move devices into the network namespace.
+    pub net_devices: bool,
     pub rlimits: Vec<Rlimit>,
     pub attributes: Attributes,
+    /// What was asked for and is left out, if somebody hears that.
+    pub left_out: Vec<Error>,
 }
 
 /// The user namespace that is not the caller's.
@@ -114,8 +123,6 @@ const DEFAULT_DEVICES: [(&str, u32, u32); 6] = [
     ("/dev/tty", 5, 0),
 ];
 
-const NO_MOUNT_NAMESPACE: &str = "a container needs a mount namespace of its own";
-
 /// Makes the plan or says what the specification asks that cannot be.
 pub fn plan(spec: &Spec) -> Result<Plan> {
     let mut plan = Plan {
@@ -128,17 +135,25 @@ pub fn plan(spec: &Spec) -> Result<Plan> {
             .unwrap_or(false),
         ..Plan::default()
     };
-    match spec.linux() {
-        Some(linux) => of_linux(linux, &mut plan)?,
+    if let Some(linux) = spec.linux() {
+        of_linux(linux, &mut plan)?;
+    }
+    if (plan.hostname.is_some() || plan.domainname.is_some())
+        && plan.own_namespaces() & ns::UTS == 0
+    {
+        return Err(Error::invalid(
+            "a host name needs a UTS namespace of its own",
+        ));
+    }
+    if shared::shares_mounts(spec) {
         // All that follows would be done to the host's mounts.
-        None => return Err(Error::invalid(NO_MOUNT_NAMESPACE)),
-    }
-    for mount in spec.mounts().iter().flatten() {
-        let step = mount_step(mount, &plan)?;
-        plan.mounts.push(step);
-    }
-    if let Some(label) = spec.linux().as_ref().and_then(|l| l.mount_label().as_ref()) {
-        label_mounts(label, &mut plan);
+        shared::settle(spec, &mut plan)?;
+    } else {
+        for mount in spec.mounts().iter().flatten() {
+            let mut step = mount_step(mount, &plan)?;
+            plan.left_out.extend(step.drop_ignored());
+            plan.mounts.push(step);
+        }
     }
     let process = spec
         .process()
@@ -158,7 +173,9 @@ fn of_linux(linux: &Linux, plan: &mut Plan) -> Result<()> {
     devices(linux, plan)?;
     plan.masked_paths = linux.masked_paths().clone().unwrap_or_default();
     plan.readonly_paths = linux.readonly_paths().clone().unwrap_or_default();
+    plan.mount_label = linux.mount_label().clone().filter(|l| !l.is_empty());
     let own = plan.own_namespaces();
+    net_devices(linux, own, plan)?;
     for (key, value) in linux.sysctl().iter().flatten() {
         plan.sysctls.push(sysctl::plan(key, value, own)?);
     }
@@ -181,30 +198,46 @@ fn of_linux(linux: &Linux, plan: &mut Plan) -> Result<()> {
 fn refuse(linux: &Linux) -> Result<()> {
     if linux.intel_rdt().is_some() {
         return Err(Error::unsupported(
-            "intelRdt: classes of cache and memory bandwidth are not available: run without",
+            "intelRdt: Silo sets no classes of cache and memory bandwidth: leave the field out",
         ));
     }
-    match linux.net_devices().iter().flatten().next() {
-        Some((name, _)) => Err(Error::unsupported(format!(
-            "netDevices: device {name} cannot be moved into a container: run without"
+    Ok(())
+}
+
+/// Devices are moved by who makes the container; the namespace that they go to must not be the host's.
+fn net_devices(linux: &Linux, own: u64, plan: &mut Plan) -> Result<()> {
+    let first = linux.net_devices().iter().flatten().next();
+    plan.net_devices = first.is_some();
+    match first {
+        Some((name, _)) if own & ns::NET == 0 => Err(Error::invalid(format!(
+            "netDevices: device {name} needs a network namespace of the container's own to be moved to"
         ))),
-        None => Ok(()),
+        _ => Ok(()),
     }
 }
 
-/// SELinux' context for the files of mounts that have none of their own; the kernel's own file systems go without.
-fn label_mounts(label: &str, plan: &mut Plan) {
-    for step in &mut plan.mounts {
-        if let MountWhat::New { kind, .. } = &step.what
-            && !matches!(kind.as_str(), "proc" | "sysfs" | "mqueue")
-        {
-            let context = ("context".to_owned(), Some(label.to_owned()));
-            step.options.data.push(context);
-        }
-    }
-}
+/// Options of a new tmpfs that say how large it is and who may enter it: to a bind mount they mean nothing, and the kernel ignores
+/// them there. Others may be words that were meant to protect.
+const OF_NEW_ONES: [&str; 4] = ["mode", "size", "nr_inodes", "nr_blocks"];
 
 impl MountStep {
+    /// Drops what a bind mount does not have; what that was.
+    fn drop_ignored(&mut self) -> Vec<Error> {
+        if !matches!(self.what, MountWhat::Bind { .. }) {
+            return Vec::new();
+        }
+        let data = std::mem::take(&mut self.options.data);
+        data.into_iter()
+            .map(|(key, value)| {
+                let value = value.map_or_else(String::new, |value| format!("={value}"));
+                Error::invalid(format!(
+                    "mount at {}: option {key}{value} is not one of a bind mount: left out",
+                    self.target
+                ))
+            })
+            .collect()
+    }
+
     /// What is mounted does not depend on what is there: neither on its mode nor on nodes to be put into it.
     pub(crate) fn stands_alone(&self) -> bool {
         let says_mode = self.options.data.iter().any(|(name, _)| name == "mode");
@@ -220,6 +253,12 @@ impl Plan {
     /// Whether it is in a user namespace that is not the host's: there no device nodes can be made.
     pub(crate) fn is_bounded(&self) -> bool {
         self.user_namespace.is_some() || self.is_inside
+    }
+
+    pub(crate) fn joins_mounts(&self) -> bool {
+        self.joined_namespaces
+            .iter()
+            .any(|join| join.0 == ns::MOUNT)
     }
 
     /// The namespaces that the container does not share with its maker by leaving them out.
@@ -250,6 +289,18 @@ impl Plan {
                     path: Path::new("/").join(inside).to_string_lossy().into_owned(),
                     recursive: *recursive,
                 };
+            }
+        }
+    }
+
+    /// SELinux' context for the files of mounts that have none of their own; the kernel's own file systems go without.
+    pub(crate) fn label_mounts(&mut self, label: &str) {
+        for step in &mut self.mounts {
+            if let MountWhat::New { kind, .. } = &step.what
+                && !matches!(kind.as_str(), "proc" | "sysfs" | "mqueue")
+            {
+                let context = ("context".to_owned(), Some(label.to_owned()));
+                step.options.data.push(context);
             }
         }
     }
@@ -346,14 +397,6 @@ fn namespaces(linux: &Linux, plan: &mut Plan) -> Result<()> {
             }
             None => plan.new_namespaces |= flag,
         }
-    }
-    if plan.new_namespaces & ns::MOUNT == 0 {
-        return Err(Error::invalid(NO_MOUNT_NAMESPACE));
-    }
-    if (plan.hostname.is_some() || plan.domainname.is_some()) && seen & ns::UTS == 0 {
-        return Err(Error::invalid(
-            "a host name needs a UTS namespace of its own",
-        ));
     }
     Ok(())
 }
@@ -461,7 +504,8 @@ fn mount_step(mount: &Mount, plan: &Plan) -> Result<MountStep> {
         MountWhat::Bind { .. } if options.copy_up => Some("tmpcopyup is for tmpfs".to_owned()),
         MountWhat::Bind { .. } => options
             .data
-            .first()
+            .iter()
+            .find(|(key, _)| !OF_NEW_ONES.contains(&key.as_str()))
             .map(|(key, _)| format!("option {key} is not one of a bind mount")),
         _ if id_map.is_some() => Some("only bind mounts can be id-mapped".to_owned()),
         MountWhat::New { kind, .. } if kind != "tmpfs" && options.copy_up => {

@@ -1,7 +1,10 @@
 //! Facts of a process of the host from /proc/PID/stat: is it still the same, has it ended, did it ever execute a program; and what
 //! others read of the own one.
 
-use std::os::unix::fs::FileExt;
+use std::os::{
+    fd::{AsRawFd, BorrowedFd},
+    unix::fs::FileExt,
+};
 
 use silo_types::{Doing, Error, ProcessId, Result};
 
@@ -40,6 +43,16 @@ pub(crate) fn identify(pid: i32) -> Result<ProcessId> {
         pid,
         start_time: facts.start_time,
     })
+}
+
+/// The number of a process that is held by a pidfd, as the caller's /proc has it.
+pub(crate) fn pid_of(pidfd: BorrowedFd<'_>) -> Result<u32> {
+    let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
+    let facts = std::fs::read_to_string(&path).doing(path)?;
+    facts
+        .lines()
+        .find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok())
+        .ok_or_else(|| Error::internal("a pidfd without a pid"))
 }
 
 /// The facts of exactly this process, unless it has gone.

@@ -26,11 +26,12 @@ use silo_types::{Doing, Error, Result};
 
 pub use cgroups::{CgroupHierarchy, CgroupView};
 pub(crate) use dev::check_terminal;
-pub(crate) use sources::{IdSpaces, Sources, open_root, open_sources};
+pub(crate) use sources::{IdSpaces, MapIds, Sources, map_ids, open_root, open_sources};
 
 use crate::{
     mount_options::{MS_PRIVATE, MountOptions},
     plan::{MountStep, MountWhat, Plan},
+    shared,
 };
 
 /// Where the container's root comes from.
@@ -51,6 +52,8 @@ pub(crate) struct Rootfs {
     late_read_only: Vec<OwnedFd>,
     /// The host's nodes for the plan's devices, where they cannot be made.
     devices: Option<Vec<Option<OwnedFd>>>,
+    /// Master and slave of a terminal that was opened before, where there is no /dev of the container's own.
+    terminal: Option<(OwnedFd, OwnedFd)>,
 }
 
 impl Rootfs {
@@ -83,13 +86,28 @@ impl Rootfs {
             Some(stage) => format!("attach the root file system over {}", stage.display()),
             None => "attach the root file system".to_owned(),
         })?;
-        Ok(Rootfs {
+        Ok(Rootfs::of(root, None))
+    }
+
+    fn of(root: OwnedFd, terminal: Option<(OwnedFd, OwnedFd)>) -> Rootfs {
+        Rootfs {
             root,
             proc: None,
             dev: None,
             late_read_only: Vec::new(),
             devices: None,
-        })
+            terminal,
+        }
+    }
+
+    /// A folder in somebody's mount namespace, in which nothing is mounted: see `shared`.
+    pub(crate) fn share(root: OwnedFd, terminal: Option<(OwnedFd, OwnedFd)>) -> Rootfs {
+        Rootfs::of(root, terminal)
+    }
+
+    /// The other way in, for one that is shared: the namespace's own tree stays there, out of sight.
+    pub(crate) fn change_root(&self) -> Result<()> {
+        shared::enter(&self.root)
     }
 
     /// The working directory of hooks that see both trees.
@@ -107,13 +125,19 @@ impl Rootfs {
         rustix::process::chdir("/").doing("enter the new root")
     }
 
-    /// Carries out the mounts.
+    /// Carries out the mounts. `map` is asked for ids of the container's own trees in a user namespace.
     pub(crate) fn mount_all(
         &mut self,
         plan: &Plan,
         mut sources: Sources,
         cgroup_mounts: &CgroupView,
+        map: &MapIds<'_>,
     ) -> Result<()> {
+        // In a user namespace nobody can but who made the container.
+        let map = match plan.user_namespace {
+            Some(_) => map,
+            None => &map_ids,
+        };
         self.devices = sources.devices.take();
         if !plan.mounts.iter().any(|step| step.target == "/dev") {
             let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
@@ -130,7 +154,7 @@ impl Rootfs {
                 MountWhat::Bind { .. } => self.mount_bind(step, source),
                 MountWhat::Own { path, recursive } => {
                     self.open_inside(path, *recursive).and_then(|tree| {
-                        sources::configure(&tree, step, sources.space_of(index, step)?)?;
+                        sources::configure(&tree, step, sources.space_of(index, step)?, map)?;
                         self.mount_bind(step, Some(tree))
                     })
                 }

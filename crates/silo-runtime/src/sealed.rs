@@ -57,6 +57,31 @@ pub fn ensure_sealed() -> Result<()> {
     ))
 }
 
+/// What keeps this process' program from being written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seal {
+    /// It runs from a read-only clone of the mount that its file lies on.
+    Clone,
+    /// Its file lies on a read-only mount anyway.
+    ReadOnly,
+    /// It runs from a sealed copy in memory.
+    Copy,
+    /// Its file is another user's.
+    Others,
+}
+
+/// After [`ensure_sealed`].
+pub fn seal() -> Result<Seal> {
+    Ok(
+        match (is_on_read_only()?, std::env::var_os(MARK).is_some()) {
+            (true, true) => Seal::Clone,
+            (true, false) => Seal::ReadOnly,
+            (false, true) => Seal::Copy,
+            (false, false) => Seal::Others,
+        },
+    )
+}
+
 fn clone_read_only() -> Result<OwnedFd, Errno> {
     let program = open_tree(
         CWD,
@@ -101,15 +126,19 @@ const WHOLE: SealFlags = SealFlags::WRITE
 
 /// Whether the own file is on a read-only mount or sealed: a fact of the kernel's, which no environment can fake.
 fn is_sealed() -> Result<bool> {
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let own =
-        rustix::fs::open(c"/proc/self/exe", flags, Mode::empty()).doing("open the own program")?;
-    let mount = rustix::fs::fstatvfs(own).doing("look at the own program's mount")?;
-    if mount.f_flag.contains(StatVfsMountFlags::RDONLY) {
+    if is_on_read_only()? {
         return Ok(true);
     }
     let reading = OFlags::RDONLY | OFlags::CLOEXEC;
     let file = rustix::fs::open(c"/proc/self/exe", reading, Mode::empty());
     // Other files than such copies have no seals: EINVAL.
     Ok(file.is_ok_and(|file| fcntl_get_seals(file).is_ok_and(|seals| seals.contains(WHOLE))))
+}
+
+fn is_on_read_only() -> Result<bool> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let own =
+        rustix::fs::open(c"/proc/self/exe", flags, Mode::empty()).doing("open the own program")?;
+    let mount = rustix::fs::fstatvfs(own).doing("look at the own program's mount")?;
+    Ok(mount.f_flag.contains(StatVfsMountFlags::RDONLY))
 }

@@ -42,16 +42,63 @@ fn with(part: &str, json: &str) -> Result<Plan> {
 
 const MAP: &str = r#"[{"containerID": 0, "hostID": 100000, "size": 1000}]"#;
 
+/// Whoever lives in a mount namespace that was not made for it: nothing that would be done to somebody's mounts is in the plan.
 #[test]
 fn the_mounts_are_never_the_hosts() {
-    for bad in [
-        "null",
-        r#"{"namespaces": null}"#,
-        r#"{"namespaces": [{"type": "pid"}]}"#,
-        r#"{"namespaces": [{"type": "mount", "path": "/proc/1/ns/mnt"}]}"#,
+    let shared = [
+        "",
+        r#""namespaces": null"#,
+        r#""namespaces": [{"type": "pid"}]"#,
+        r#""namespaces": [{"type": "mount", "path": "/proc/1/ns/mnt"}]"#,
+    ];
+    let bare = r#""maskedPaths": [], "readonlyPaths": []"#;
+    let mut plans: Vec<Plan> = shared
+        .iter()
+        .map(|namespaces| match *namespaces {
+            "" => with_linux("null").unwrap(),
+            namespaces => with_linux(&format!("{{{namespaces}, {bare}}}")).unwrap(),
+        })
+        .collect();
+    for plan in &mut plans {
+        plan.find_own(Path::new("/b/rootfs"));
+        assert!(plan.shares_mounts && plan.new_namespaces & ns::MOUNT == 0);
+        assert!(plan.mounts.is_empty() && plan.devices.is_empty());
+        assert!(plan.masked_paths.is_empty() && plan.readonly_paths.is_empty());
+        assert!(plan.sysctls.is_empty() && !plan.root_read_only);
+        assert!(plan.root_propagation.is_none() && plan.mount_label.is_none());
+        let told = plan.left_out[0].to_string();
+        assert!(
+            told.contains("/dev/shm") && told.contains("chroot"),
+            "{told}"
+        );
+    }
+    let own = with_linux("{}").unwrap();
+    assert!(!own.shares_mounts && !own.mounts.is_empty() && own.left_out.is_empty());
+}
+
+/// What hides or protects is not left out with them.
+#[test]
+fn protection_needs_a_mount_namespace() {
+    let bare = r#""maskedPaths": [], "readonlyPaths": [], "namespaces": [{"type": "ipc"}]"#;
+    for (field, asked) in [
+        ("maskedPaths", r#""maskedPaths": ["/proc/kcore"]"#),
+        ("readonlyPaths", r#""readonlyPaths": ["/proc/sys"]"#),
+        (
+            "devices",
+            r#""devices": [{"path": "/dev/x", "type": "c", "major": 1, "minor": 3}]"#,
+        ),
+        ("sysctl", r#""sysctl": {"kernel.shmmni": "7"}"#),
+        ("rootfsPropagation", r#""rootfsPropagation": "private""#),
+        ("mountLabel", r#""mountLabel": "a:b:c:s0""#),
     ] {
-        let error = with_linux(bad).unwrap_err().to_string();
-        assert!(error.contains("mount namespace of its own"), "{error}");
+        // Of two fields of one name the last one counts.
+        let error = with_linux(&format!("{{{bare}, {asked}}}"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with(field) && error.contains("mount namespace of the container's own"),
+            "{error}"
+        );
     }
 }
 
@@ -121,7 +168,7 @@ fn time_offsets_are_lines_for_the_kernel() {
 fn what_cannot_be_carried_out_is_refused() {
     for bad in [
         r#"{"intelRdt": {"closID": "x"}}"#,
-        r#"{"netDevices": {"eth0": {}}}"#,
+        r#"{"netDevices": {"eth0": {}}, "namespaces": [{"type": "mount"}]}"#,
         r#"{"rootfsPropagation": "sharded"}"#,
         r#"{"sysctl": {"kernel.core_pattern": "|/x"}}"#,
         r#"{"namespaces": [{"type": "mount"}], "sysctl": {"net.ipv4.ip_forward": "1"}}"#,
@@ -144,7 +191,7 @@ fn what_cannot_be_carried_out_is_refused() {
 #[test]
 fn mounts_that_contradict_themselves_are_refused() {
     for bad in [
-        r#"{"destination": "/x", "type": "bind", "source": "/", "options": ["size=1"]}"#,
+        r#"{"destination": "/x", "type": "bind", "source": "/", "options": ["uid=1"]}"#,
         r#"{"destination": "/x", "type": "bind", "source": "/", "options": ["tmpcopyup"]}"#,
         r#"{"destination": "/x", "type": "bind", "source": "/", "options": ["idmap"]}"#,
         r#"{"destination": "/x", "type": "proc", "options": ["tmpcopyup"]}"#,
@@ -153,6 +200,14 @@ fn mounts_that_contradict_themselves_are_refused() {
     ] {
         assert!(with("mounts", &format!("[{bad}]")).is_err(), "{bad}");
     }
+    let sized = r#"[{"destination": "/x", "type": "bind", "source": "/", "options": ["ro", "mode=755", "size=1k"]}]"#;
+    let plan = with("mounts", sized).unwrap();
+    assert!(plan.mounts[0].options.data.is_empty() && plan.mounts[0].options.is_read_only());
+    let told: Vec<String> = plan.left_out.iter().map(Error::to_string).collect();
+    assert!(
+        told[0].contains("mode=755") && told[1].contains("size=1k"),
+        "{told:?}"
+    );
     let mapped = format!(
         r#"[{{"destination": "/x", "type": "bind", "source": "/", "uidMappings": {MAP}, "gidMappings": {MAP}}}]"#
     );

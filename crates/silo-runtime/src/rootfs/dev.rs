@@ -71,7 +71,10 @@ impl Rootfs {
     }
 
     /// Allocates the container's terminal in its own devpts and puts it at /dev/console. Returns the master and the slave.
-    pub(crate) fn open_terminal(&self, uid: u32) -> Result<(OwnedFd, OwnedFd)> {
+    pub(crate) fn open_terminal(&mut self, uid: u32) -> Result<(OwnedFd, OwnedFd)> {
+        if let Some(opened) = self.terminal.take() {
+            return Ok(opened);
+        }
         let dev = self
             .dev
             .as_ref()

@@ -3,7 +3,7 @@
 //! all of it nor map its ids.
 
 use std::{
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     path::Path,
 };
 
@@ -50,17 +50,25 @@ const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags:
 /// Opens what the plan takes from the host. Must run before the mount namespace is made private, so that `rslave` and `rshared`
 /// still can follow the host's mounts.
 ///
-/// `groups`: the folders of the container's control groups, a hierarchy each; none: they are not to be shown.
-pub(crate) fn open_sources(plan: &Plan, spaces: IdSpaces, groups: &[String]) -> Result<Sources> {
+/// `groups`: the folders of the container's control groups, a hierarchy each; none: they are not to be shown. `with_new`: makes new
+/// mounts as well, as [`Sources::make_new`] does later.
+pub(crate) fn open_sources(
+    plan: &Plan,
+    spaces: IdSpaces,
+    groups: &[String],
+    with_new: bool,
+) -> Result<Sources> {
     let open = |(at, step): (usize, &MountStep)| match &step.what {
         MountWhat::Bind { source, recursive } => {
             open_bind(source, *recursive, step.options.plain_source)
                 .and_then(|tree| {
-                    configure(&tree, step, id_space(at, step, &spaces)?)?;
+                    configure(&tree, step, id_space(at, step, &spaces)?, &map_ids)?;
                     Ok(Some(tree))
                 })
                 .map_err(|e| e.context(format!("mount {}", step.target)))
         }
+        // In their turn: the kernel lists mounts by when they were made.
+        _ if with_new => made_new(step, plan),
         _ => Ok(None),
     };
     let devices = match plan.is_bounded() {
@@ -119,24 +127,31 @@ impl Sources {
         id_space(at, step, &self.spaces)
     }
 
-    /// Makes the mounts of /proc and /sys, and the others that need no look at what they cover, so that the kernel lists them in
-    /// order. In a user namespace the kernel allows them only while whole ones are seen
-    /// (`mount_too_revealing`): so before the host's tree is dropped.
-    pub(crate) fn make_kernels_own(&mut self, plan: &Plan) -> Result<()> {
+    /// Makes the mounts that need no look at what they cover. In a user namespace the kernel allows those of /proc and /sys only
+    /// while whole ones are seen (`mount_too_revealing`): so before the host's tree is dropped.
+    pub(crate) fn make_new(&mut self, plan: &Plan) -> Result<()> {
         for (at, step) in plan.mounts.iter().enumerate() {
-            if let MountWhat::New { kind, source } = &step.what
-                && (matches!(kind.as_str(), "proc" | "sysfs") || step.stands_alone())
-            {
-                let made = match new_filesystem(kind, source, &step.options) {
-                    Err(error) if plan.is_bounded() => instead(kind, step, error),
-                    made => made,
-                };
-                let named = |e: Error| e.context(format!("mount {}", step.target));
-                self.mounts[at] = Some(made.map_err(named)?);
+            if let Some(made) = made_new(step, plan)? {
+                self.mounts[at] = Some(made);
             }
         }
         Ok(())
     }
+}
+
+fn made_new(step: &MountStep, plan: &Plan) -> Result<Option<OwnedFd>> {
+    let MountWhat::New { kind, source } = &step.what else {
+        return Ok(None);
+    };
+    if !matches!(kind.as_str(), "proc" | "sysfs") && !step.stands_alone() {
+        return Ok(None);
+    }
+    let made = match new_filesystem(kind, source, &step.options) {
+        Err(error) if plan.is_bounded() => instead(kind, step, error),
+        made => made,
+    };
+    made.map(Some)
+        .map_err(|e| e.context(format!("mount {}", step.target)))
 }
 
 /// Without a network namespace of its own a user namespace gets no new sysfs: then the host's is seen, read-only (2023-25809).
@@ -185,7 +200,15 @@ fn id_space<'a>(at: usize, step: &MountStep, spaces: &'a IdSpaces) -> Result<Opt
         .ok_or_else(|| Error::internal("its maps were not made"))
 }
 
-pub(super) fn configure(tree: &OwnedFd, step: &MountStep, ids: Option<&OwnedFd>) -> Result<()> {
+/// Has the ids of a detached tree mapped as in a user namespace, and of all below it: [`map_ids`], or who asks somebody to do that.
+pub(crate) type MapIds<'m> = dyn Fn(&OwnedFd, &OwnedFd, bool) -> Result<()> + 'm;
+
+pub(super) fn configure(
+    tree: &OwnedFd,
+    step: &MountStep,
+    ids: Option<&OwnedFd>,
+    map: &MapIds<'_>,
+) -> Result<()> {
     let options = &step.options;
     let (propagation, whole) = options.propagation.unwrap_or((MS_PRIVATE, true));
     let change = |set, clear, propagation, recursive| {
@@ -202,16 +225,20 @@ pub(super) fn configure(tree: &OwnedFd, step: &MountStep, ids: Option<&OwnedFd>)
     };
     change(0, 0, propagation, whole)?;
     if let Some(ids) = ids {
-        use std::os::fd::AsRawFd;
-        let map = MountAttr {
-            set: attr::IDMAP,
-            userns_fd: ids.as_raw_fd() as u64,
-            ..MountAttr::default()
-        };
-        mount_setattr(tree.as_fd(), c"", options.id_map == Some(true), &map).map_err(id_error)?;
+        map(tree, ids, options.id_map == Some(true))?;
     }
     change(options.set_recursive, options.clear_recursive, 0, true)?;
     change(options.set, options.clear, 0, false)
+}
+
+/// Only root of the user namespace that the file system belongs to can do it.
+pub(crate) fn map_ids(tree: &OwnedFd, ids: &OwnedFd, recursive: bool) -> Result<()> {
+    let map = MountAttr {
+        set: attr::IDMAP,
+        userns_fd: ids.as_raw_fd() as u64,
+        ..MountAttr::default()
+    };
+    mount_setattr(tree.as_fd(), c"", recursive, &map).map_err(id_error)
 }
 
 fn id_error(error: std::io::Error) -> Error {

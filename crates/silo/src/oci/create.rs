@@ -3,8 +3,9 @@
 use std::{os::fd::AsFd, path::Path};
 
 use oci_spec::runtime::{LinuxSeccomp, Process};
-use silo_engine::Session;
+use silo_engine::{NetDevices, Session};
 use silo_runtime::{
+    Connect, Warn,
     bundle::Bundle,
     capabilities,
     container::{self, Made, Order as Making},
@@ -95,9 +96,10 @@ fn create(globals: &Globals, words: &Words) -> Result<i32> {
         bundle.spec.set_process(Some(none));
     }
     let socket = console::check(words, wants_terminal(&bundle), true)?;
-    let made = container::make(&globals.root, &making(globals, words, &bundle, true)?)?;
-    told_as_made(globals, &bundle, &made);
-    made.detach(|made| hand_over(made, words, socket))?;
+    making(globals, words, &bundle, true, |made| {
+        told_as_made(globals, &bundle, &made);
+        made.detach(|made| hand_over(made, words, socket))
+    })?;
     Ok(0)
 }
 
@@ -105,14 +107,15 @@ fn run(globals: &Globals, words: &Words) -> Result<i32> {
     let bundle = load(globals, words)?;
     let detach = words.has("detach");
     let socket = console::check(words, wants_terminal(&bundle), detach)?;
-    let made = container::make(&globals.root, &making(globals, words, &bundle, false)?)?;
-    told_as_made(globals, &bundle, &made);
-    let running = made.start(|made| {
-        hand_over(made, words, socket)?;
-        match &made.terminal {
-            Some(master) if !console::is_screen() => silo_runtime::make_plain(master),
-            _ => Ok(()),
-        }
+    let running = making(globals, words, &bundle, false, |made| {
+        told_as_made(globals, &bundle, &made);
+        made.start(|made| {
+            hand_over(made, words, socket)?;
+            match &made.terminal {
+                Some(master) if !console::is_screen() => silo_runtime::make_plain(master),
+                _ => Ok(()),
+            }
+        })
     })?;
     globals
         .log
@@ -198,20 +201,36 @@ pub fn wants_terminal(bundle: &Bundle) -> bool {
     process.is_some_and(|process| process.terminal().unwrap_or(false))
 }
 
-fn making<'a>(
+/// Makes a container, and goes on with it. Devices that it was given come back when either fails.
+fn making<T>(
     globals: &Globals,
-    words: &'a Words,
-    bundle: &'a Bundle,
+    words: &Words,
+    bundle: &Bundle,
     waits: bool,
-) -> Result<Making<'a>> {
-    Ok(Making {
+    go_on: impl FnOnce(Made) -> Result<T>,
+) -> Result<T> {
+    let hear = |text: &str| globals.log.warning(text);
+    let devices = NetDevices::of(&bundle.spec)?;
+    let connect = devices
+        .as_ref()
+        .map(|devices| move |pid| devices.move_to(pid));
+    let order = Making {
         id: &words.rest[0],
         bundle,
         preserved_fds: open_from_3(preserve_fds(words)?.saturating_add(activated()))?,
         keyring: !words.has("no-new-keyring"),
         waits,
         systemd: globals.systemd,
-    })
+        warn: Some(Warn(&hear)),
+        connect: connect.as_ref().map(|connect| Connect(connect)),
+    };
+    let done = container::make(&globals.root, &order).and_then(go_on);
+    if let (Err(_), Some(devices)) = (&done, &devices)
+        && let Err(error) = devices.take_back()
+    {
+        globals.log.warning(&error.to_string());
+    }
+    done
 }
 
 /// What `--preserve-fds` says.

@@ -7,7 +7,7 @@ use rustix::thread::{CpuSet, sched_getaffinity};
 use silo_cgroup::Cgroup;
 use silo_engine::Session;
 use silo_runtime::{
-    Entry, Stdio, bundle, capabilities,
+    Entry, Stdio, Warn, bundle, capabilities,
     container::{self, hold},
     seccomp::Filter,
     state::{Life, Record, Seen},
@@ -87,7 +87,8 @@ fn run(globals: &Globals, words: &Words) -> Result<i32> {
     let process = process(&spec, words)?;
     let detach = words.has("detach");
     let socket = console::check(words, process.terminal().unwrap_or(false), detach)?;
-    let session = enter(&seen, &spec, &process, words)?;
+    let hear = |text: &str| log.warning(text);
+    let session = enter(&seen, &spec, &process, words, Warn(&hear))?;
     let pid = session.pid;
     log.debug(&format!(
         "nsexec container setup: process {pid} has joined control groups and namespaces"
@@ -115,7 +116,13 @@ fn check(seen: &Seen, words: &Words) -> Result<()> {
     Ok(())
 }
 
-fn enter(seen: &Seen, spec: &Spec, process: &Process, words: &Words) -> Result<Session> {
+fn enter(
+    seen: &Seen,
+    spec: &Spec,
+    process: &Process,
+    words: &Words,
+    warn: Warn<'_>,
+) -> Result<Session> {
     let gone = || Error::conflict("cannot exec in a stopped container");
     let main = seen.main().ok_or_else(gone)?;
     let target = hold(main).ok_or_else(gone)?;
@@ -148,6 +155,8 @@ fn enter(seen: &Seen, spec: &Spec, process: &Process, words: &Words) -> Result<S
         preserved_fds: open_from_3(preserve_fds(words)?)?,
         all_processors: true,
         plain_terminal: !words.has("detach") && !console::is_screen(),
+        shares_mounts: silo_runtime::shares_mounts(spec),
+        warn: Some(warn),
     };
     silo_runtime::enter(entry).map(Session::from)
 }

@@ -25,6 +25,7 @@ mod update;
 
 use std::ffi::OsString;
 
+use silo_runtime::Seal;
 use silo_types::{Error, Result};
 
 use crate::cli::{Context, Run};
@@ -139,7 +140,17 @@ fn run(globals: &Globals, words: &[OsString]) -> Result<i32, Failure> {
     }
     let first = words.first().map(|word| word.to_string_lossy());
     let name = match first.as_deref() {
-        None | Some("help" | "h") => "",
+        Some("help" | "h") => match words
+            .get(1)
+            .and_then(|word| verb_named(&word.to_string_lossy()))
+        {
+            Some(verb) => {
+                crate::output::print(&help(verb))?;
+                return Ok(0);
+            }
+            None => "",
+        },
+        None => "",
         Some(_) if globals.help => "",
         Some(name) => name,
     };
@@ -147,7 +158,7 @@ fn run(globals: &Globals, words: &[OsString]) -> Result<i32, Failure> {
         crate::output::print(&overview())?;
         return Ok(0);
     }
-    let Some(verb) = VERBS.iter().find(|verb| verb.name == name) else {
+    let Some(verb) = verb_named(name) else {
         let shown: String = name.chars().take(40).collect();
         return Err(
             Error::invalid(format!("No help topic for '{shown}': see 'silo oci help'")).into(),
@@ -162,11 +173,20 @@ fn run(globals: &Globals, words: &[OsString]) -> Result<i32, Failure> {
     check_count(verb, &words)?;
     if verb.starts {
         silo_runtime::ensure_sealed()?;
+        if globals.log.debug {
+            for line in seal_told(silo_runtime::seal()?) {
+                globals.log.debug(&line);
+            }
+        }
     }
     globals
         .log
         .debug(&format!("{name} {}", words.rest.join(" ")));
     (verb.run)(globals, &words).map_err(|error| failed(verb.name, error))
+}
+
+fn verb_named(name: &str) -> Option<&'static Verb> {
+    VERBS.into_iter().find(|verb| verb.name == name)
 }
 
 /// runc says what it was doing for the verbs that make processes, and `exec` keeps small codes for its program.
@@ -192,6 +212,30 @@ fn check_count(verb: &Verb, words: &Words) -> Result<()> {
             verb.name, verb.usage
         ))),
         _ => Ok(()),
+    }
+}
+
+/// How this program is kept from being written to, in the words that readers of runc's log look for.
+fn seal_told(seal: Seal) -> Vec<String> {
+    let name = called().unwrap_or(NAMES[0]);
+    match seal {
+        Seal::Clone => vec![
+            format!(
+                "{name} exeseal: using /proc/self/exe clone: a read-only one of the mount on which the file lies"
+            ),
+            format!(
+                "{name} exeseal: using overlayfs for sealed /proc/self/exe: no, the clone does what one would do"
+            ),
+        ],
+        Seal::ReadOnly => vec![format!(
+            "{name} exeseal: the program lies on a read-only mount"
+        )],
+        Seal::Copy => vec![format!(
+            "{name} exeseal: using a sealed copy of /proc/self/exe in memory"
+        )],
+        Seal::Others => vec![format!(
+            "{name} exeseal: the program belongs to another user"
+        )],
     }
 }
 
