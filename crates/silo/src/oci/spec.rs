@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Version of the runtime specification that is implemented.
-pub const VERSION: &str = "1.2.1";
+pub const VERSION: &str = "1.3.0";
 
 static OPTIONS: [Opt; 2] = [
     value(
@@ -163,23 +163,32 @@ fn make_rootless(spec: &mut Value) {
     if let Some(fields) = linux.as_object_mut() {
         fields.remove("resources");
     }
-    for mount in spec["mounts"].as_array_mut().into_iter().flatten() {
-        if mount["destination"] == "/sys" {
-            *mount = json!({
-                "destination": "/sys",
-                "type": "none",
-                "source": "/sys",
-                "options": ["rbind", "nosuid", "noexec", "nodev", "ro"],
-            });
-        }
-        if let Some(options) = mount.get_mut("options").and_then(Value::as_array_mut) {
-            // No such number is mapped.
+    let Some(mounts) = spec["mounts"].as_array_mut() else {
+        return;
+    };
+    // What lies below /sys comes along; of control groups v1 the kernel lets nobody make a mount of one's own.
+    mounts.retain(|mount| {
+        let target = mount["destination"].as_str().unwrap_or_default();
+        target != "/sys" && !target.starts_with("/sys/")
+    });
+    for options in mounts
+        .iter_mut()
+        .filter_map(|mount| mount.get_mut("options"))
+    {
+        // No such number is mapped.
+        options.as_array_mut().into_iter().for_each(|options| {
             options.retain(|option| {
                 let text = option.as_str().unwrap_or_default();
                 !text.starts_with("gid=") && !text.starts_with("uid=")
             });
-        }
+        });
     }
+    mounts.push(json!({
+        "destination": "/sys",
+        "type": "none",
+        "source": "/sys",
+        "options": ["rbind", "nosuid", "noexec", "nodev", "rro"],
+    }));
 }
 
 #[cfg(test)]
@@ -198,6 +207,12 @@ mod tests {
             !text.contains("gid=5") && text.contains(r#""type":"user""#),
             "{text}"
         );
+        let below_sys = |mount: &&Value| {
+            let target = mount["destination"].as_str().unwrap();
+            target.starts_with("/sys")
+        };
+        let mounts = value["mounts"].as_array().unwrap().iter();
+        assert_eq!(mounts.filter(below_sys).count(), 1, "{text}");
         serde_json::from_value::<oci_spec::runtime::Spec>(value).unwrap();
     }
 }

@@ -96,7 +96,7 @@ fn what_this_runtime_is() {
     let lines: Vec<&str> = version.lines().collect();
     assert!(lines[0].starts_with("silo-runtime version "), "{version}");
     assert!(lines[1].starts_with("commit: "), "{version}");
-    assert!(lines[2].starts_with("spec: 1.2."), "{version}");
+    assert!(lines[2].starts_with("spec: 1.3."), "{version}");
     let features: Value = serde_json::from_str(&oci.ok(&["features"])).unwrap();
     assert_eq!(features["ociVersionMin"], "1.0.0");
     assert_eq!(features["hooks"].as_array().unwrap().len(), 6);
@@ -108,7 +108,16 @@ fn what_this_runtime_is() {
         let words = features.pointer(list).unwrap().as_array().unwrap();
         assert!(words.contains(&json!(word)), "{list}: {words:?}");
     }
+    assert_eq!(
+        features.pointer("/linux/netDevices/enabled"),
+        Some(&json!(true))
+    );
+    assert_eq!(
+        features.pointer("/linux/intelRdt/enabled"),
+        Some(&json!(false))
+    );
     assert_eq!(oci.host.silo(&["oci", "--version"]).ok(), version);
+    assert_eq!(oci.ok(&["help", "create"]), oci.ok(&["create", "--help"]));
     assert!(oci.ok(&["help"]).contains("create"));
     assert!(oci.ok(&["create", "--help"]).contains("--console-socket"));
     let systemd = oci.run(&["--systemd-cgroup", "state", "a"]);

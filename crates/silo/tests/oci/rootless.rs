@@ -1,8 +1,9 @@
-//! Who is not root: the runtime by itself and under Podman, as the user `u` of the machine with systemd (tests/vm/run --systemd).
+//! Who is not root: the runtime by itself and under Podman, as the user `u` of the machine with systemd (tests/vm/run --systemd), and
+//! by itself on any other.
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
@@ -10,7 +11,7 @@ use std::{
 
 use crate::{
     common::{Ran, until},
-    fixture::{Oci, rootfs},
+    fixture::{Oci, is_silo, rootfs},
     systemd::is_booted,
 };
 
@@ -238,4 +239,48 @@ fn the_runtime_by_itself() {
     ));
     assert!(none.code != 0 && none.err.contains("cgroupfs"), "{none}");
     assert_eq!(user.ok(&format!("{PROGRAM} list -q")), "");
+}
+
+/// On any host, with control groups v1 as well: what `spec --rootless` writes runs as it is.
+#[test]
+fn the_example_for_a_user_runs() {
+    let oci = Oci::new();
+    if !is_silo() {
+        return;
+    }
+    let home = oci.host.files.join("home");
+    let (bundle, run) = (home.join("bundle"), home.join("run"));
+    fs::create_dir_all(&bundle).unwrap();
+    fs::create_dir_all(&run).unwrap();
+    let program = home.join("silo-runtime");
+    fs::copy(env!("CARGO_BIN_EXE_silo"), &program).unwrap();
+    let shell = |script: String| Command::new("sh").args(["-ec", &script]).status().unwrap();
+    let (root, at) = (rootfs().display(), home.display());
+    let made = shell(format!(
+        "cp -a {root} {at}/bundle/rootfs; chown -R 65500:65500 {at}"
+    ));
+    assert!(made.success());
+    let as_user = |words: &[&str]| {
+        let mut command = Command::new(&program);
+        command
+            .args(words)
+            .uid(65_500)
+            .gid(65_500)
+            .current_dir(&bundle)
+            .env("XDG_RUNTIME_DIR", &run)
+            .env("SILO_TEST_HOST", oci.host.mark())
+            .stdin(Stdio::null());
+        oci.host.finish(command, words, b"")
+    };
+    as_user(&["spec", "--rootless"]).ok();
+    let file = bundle.join("config.json");
+    let mut spec: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    spec["process"]["terminal"] = serde_json::json!(false);
+    // Control groups are those of the host: they are seen, and nobody makes any.
+    let script = "id -u; ls /sys/kernel > /dev/null && echo seen; mkdir /sys/fs/cgroup/x /sys/fs/cgroup/*/x; echo end";
+    spec["process"]["args"] = serde_json::json!(["sh", "-c", script]);
+    fs::write(&file, spec.to_string()).unwrap();
+    let ran = as_user(&["run", "a"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "0\nseen\nend\n"), "{ran}");
+    assert!(ran.err.contains("Read-only file system"), "{ran}");
 }
