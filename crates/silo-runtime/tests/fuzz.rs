@@ -205,6 +205,9 @@ fn leaves_mounts_alone(plan: &Plan) -> bool {
 /// A document with some places changed, and sometimes with some bytes.
 fn document_of(random: &mut Random) -> Vec<u8> {
     let mut spec = whole();
+    if random.below(12) == 0 {
+        share_mounts(&mut spec);
+    }
     for _ in 0..1 + random.below(4) {
         change(&mut spec, random, 0);
     }
@@ -216,6 +219,26 @@ fn document_of(random: &mut Random) -> Vec<u8> {
         }
     }
     text
+}
+
+/// In a mount namespace of somebody's, without what is refused there.
+fn share_mounts(spec: &mut Value) {
+    let Some(linux) = spec["linux"].as_object_mut() else {
+        return;
+    };
+    for field in [
+        "maskedPaths",
+        "readonlyPaths",
+        "devices",
+        "sysctl",
+        "rootfsPropagation",
+        "mountLabel",
+    ] {
+        linux.remove(field);
+    }
+    if let Some(namespaces) = linux["namespaces"].as_array_mut() {
+        namespaces.retain(|namespace| namespace["type"] != "mount");
+    }
 }
 
 /// Goes down to some place and changes what is there.
