@@ -62,6 +62,7 @@ pub use parent::CgroupParent;
 pub use paths::{DEFAULT_ROOT, DEFAULT_RUN, Paths};
 pub use protocol::{Exit, Freed, FromMonitor, Request, StartedInfo};
 pub use record::{Asked, Glance, Grave, Moment, Outcome, Recording, Series, Step, what_if};
+pub use remove::Removal;
 pub use resources::overlay as overlay_resources;
 pub use silo_cgroup::Stats;
 pub use silo_runtime::ensure_sealed;
@@ -75,6 +76,8 @@ pub use why::{Before, Cause, Grade, History, OomVictim, Removed, Shape, Verdict,
 pub struct Engine {
     pub(crate) paths: Paths,
     pub(crate) images: ImageStore,
+    /// Where control groups are, once somebody has asked.
+    pub(crate) layout: std::sync::OnceLock<silo_cgroup::Layout>,
 }
 
 impl Engine {
@@ -90,6 +93,7 @@ impl Engine {
         Ok(Engine {
             images: ImageStore::open(&paths.root)?,
             paths,
+            layout: std::sync::OnceLock::new(),
         })
     }
 

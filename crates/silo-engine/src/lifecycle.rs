@@ -41,6 +41,16 @@ pub struct Update {
     pub may_kill: bool,
 }
 
+/// Who was asked to end a container.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// It does not run.
+    Nobody,
+    /// Its monitor is just leaving.
+    Gone,
+    Monitor(Connection),
+}
+
 impl Engine {
     /// Creates and starts in one go. Returns when the program has been executed; an error says why it was not
     /// ([`Kind::CommandNotFound`] and its kin), and then the container stays as created unless it removes itself.
@@ -196,26 +206,38 @@ impl Engine {
 
     /// Sends a request that ends the container and waits for its end.
     pub(crate) fn end(&self, container: &Container, request: &Request) -> Result<Option<Exit>> {
+        let asked = self.ask_to_end(container, request)?;
+        self.await_end(container, asked)
+    }
+
+    /// Sends a request that ends the container.
+    pub(crate) fn ask_to_end(&self, container: &Container, request: &Request) -> Result<Asked> {
         let live = matches!(
             container.state.status,
             Status::Running | Status::Paused | Status::Restarting
         );
         if !live {
-            return Ok(None);
+            return Ok(Asked::Nobody);
         }
         match Connection::open(&self.paths, container) {
             Ok(connection) => {
                 connection.request(request)?;
-                let exit = connection.exit()?;
-                self.wait_unlocked(container)?;
-                Ok(exit)
+                Ok(Asked::Monitor(connection))
             }
-            Err(e) if e.kind() == Kind::Conflict => {
-                self.wait_unlocked(container)?;
-                Ok(None)
-            }
+            Err(e) if e.kind() == Kind::Conflict => Ok(Asked::Gone),
             Err(e) => Err(e),
         }
+    }
+
+    /// Waits for the end that was asked for.
+    pub(crate) fn await_end(&self, container: &Container, asked: Asked) -> Result<Option<Exit>> {
+        let exit = match asked {
+            Asked::Nobody => return Ok(None),
+            Asked::Gone => None,
+            Asked::Monitor(connection) => connection.exit()?,
+        };
+        self.wait_unlocked(container)?;
+        Ok(exit)
     }
 
     /// Waits until the monitor has let go of the folder, but not for ever.

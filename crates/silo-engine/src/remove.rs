@@ -15,11 +15,32 @@ use crate::{
     container::Container,
     create::now,
     events::Event,
-    lifecycle::fresh_state,
+    lifecycle::{Asked, fresh_state},
     network::Teardown,
     protocol::{Freed, Request},
     store::{self, Aside, Locked},
 };
+
+/// A removal that has begun.
+#[derive(Debug)]
+pub struct Removal {
+    container: Container,
+    /// Told when it is waited for.
+    ending: Result<Ending>,
+}
+
+#[derive(Debug)]
+enum Ending {
+    /// It did not run.
+    Stopped,
+    Asked(Asked),
+}
+
+impl Removal {
+    pub fn id(&self) -> &ContainerId {
+        self.container.id()
+    }
+}
 
 impl Engine {
     /// Control group of a container, below each hierarchy's root.
@@ -38,7 +59,16 @@ impl Engine {
     /// The control group of a container, whether it exists or not.
     pub fn cgroup(&self, config: &ContainerConfig) -> Result<Cgroup> {
         let path = CgroupPath::new(&self.cgroup_path(config))?;
-        Ok(Cgroup::at(&Layout::detect()?, &path))
+        Ok(Cgroup::at(self.layout()?, &path))
+    }
+
+    /// The host's hierarchies, looked for once.
+    pub(crate) fn layout(&self) -> Result<&Layout> {
+        if let Some(layout) = self.layout.get() {
+            return Ok(layout);
+        }
+        let layout = Layout::detect()?;
+        Ok(self.layout.get_or_init(|| layout))
     }
 
     /// Gives back all that the kernel holds for a container; idempotent, goes on past errors and returns them.
@@ -57,18 +87,21 @@ impl Engine {
     ///
     /// Everything is freed when it returns; the figures say how much.
     pub fn remove(&self, container: &Container, force: bool, volumes: bool) -> Result<Freed> {
-        self.remove_how(container, force, volumes, false)
+        let ending = self.begin_end(container, force, false)?;
+        self.remove_ended(container, ending, volumes)
     }
 
-    /// The same for one of many: its network link is left to the kernel, which removes those of many at once much sooner than one
-    /// after another. Who removes the last of them calls [`Engine::await_links`].
-    pub fn remove_of_many(
-        &self,
-        container: &Container,
-        force: bool,
-        volumes: bool,
-    ) -> Result<Freed> {
-        self.remove_how(container, force, volumes, true)
+    /// The first half for one of many: it is told to end, and nobody waits, so that all of them end at the same time. Its network
+    /// link is left to the kernel, which removes those of many at once much sooner than one after another: who removes the last
+    /// of them calls [`Engine::await_links`].
+    pub fn begin_removal(&self, container: Container, force: bool) -> Removal {
+        let ending = self.begin_end(&container, force, true);
+        Removal { container, ending }
+    }
+
+    /// The second half: all but its link is freed when it returns.
+    pub fn end_removal(&self, removal: Removal, volumes: bool) -> Result<Freed> {
+        self.remove_ended(&removal.container, removal.ending?, volumes)
     }
 
     /// Returns when the network links of these containers are gone.
@@ -77,31 +110,30 @@ impl Engine {
         self.bridge()?.await_gone(&ids)
     }
 
-    fn remove_how(
-        &self,
-        container: &Container,
-        force: bool,
-        volumes: bool,
-        leave_links: bool,
-    ) -> Result<Freed> {
-        let name = container.name();
-        let mut freed = Freed::default();
-        let stopped = matches!(
-            container.state.status,
-            Status::Created | Status::Exited | Status::Dead
-        );
-        if !stopped {
-            if !force {
-                return Err(Error::conflict(format!(
-                    "container {name} is {}: stop it before removing it, or use --force",
-                    container.state.status.as_str()
-                )));
-            }
-            if let Some(exit) = self.end(container, &Request::End { leave_links })? {
-                freed = exit.freed;
-            }
+    fn begin_end(&self, container: &Container, force: bool, leave_links: bool) -> Result<Ending> {
+        let (name, status) = (container.name(), container.state.status);
+        if matches!(status, Status::Created | Status::Exited | Status::Dead) {
+            return Ok(Ending::Stopped);
         }
-        let locked = match store::lock_soon(&self.paths, container.id(), name) {
+        if !force {
+            return Err(Error::conflict(format!(
+                "container {name} is {}: stop it before removing it, or use --force",
+                status.as_str()
+            )));
+        }
+        let asked = self.ask_to_end(container, &Request::End { leave_links })?;
+        Ok(Ending::Asked(asked))
+    }
+
+    fn remove_ended(&self, container: &Container, ending: Ending, volumes: bool) -> Result<Freed> {
+        let mut freed = Freed::default();
+        let stopped = matches!(ending, Ending::Stopped);
+        if let Ending::Asked(asked) = ending
+            && let Some(exit) = self.await_end(container, asked)?
+        {
+            freed = exit.freed;
+        }
+        let locked = match store::lock_soon(&self.paths, container.id(), container.name()) {
             Ok(locked) => locked,
             // `--rm` was faster.
             Err(e) if e.kind() == silo_types::Kind::NotFound && !stopped => return Ok(freed),

@@ -1,7 +1,7 @@
 //! `rm`: removes containers, and says what that freed.
 
 use clap::Args;
-use silo_engine::Freed;
+use silo_engine::{Engine, Freed, Removal};
 use silo_types::{ByteSize, Kind, Result};
 
 use super::complain;
@@ -10,6 +10,9 @@ use crate::{
     output::print_line,
     terminal::stdout_is_terminal,
 };
+
+/// So many are told to end before the first is waited for: each has a connection.
+const AT_ONCE: usize = 128;
 
 /// Its flags.
 #[derive(Args, Debug)]
@@ -39,34 +42,75 @@ impl Run for Rm {
             ));
         }
         let engine = context.engine()?;
+        if let [name] = self.containers.as_slice() {
+            let removed = engine
+                .find(name)
+                .and_then(|container| engine.remove(&container, self.force, self.volumes));
+            return self.tell(name, removed);
+        }
         let (mut code, mut gone) = (0, Vec::new());
-        let many = self.containers.len() > 1;
-        for name in &self.containers {
-            let removed = engine.find(name).and_then(|container| {
-                if !many {
-                    return engine.remove(&container, self.force, self.volumes);
-                }
-                let freed = engine.remove_of_many(&container, self.force, self.volumes)?;
-                gone.push(container.id().clone());
-                Ok(freed)
-            });
-            match removed {
-                Ok(freed) if !self.quiet && stdout_is_terminal() => {
-                    print_line(&format!("{name}{}", told(&freed)))?;
-                }
-                Ok(_) => print_line(name)?,
-                // As Docker: what is not there need not be removed.
-                Err(error) if self.force && error.kind() == Kind::NotFound => complain(&error),
-                Err(error) => {
-                    complain(&error);
-                    code = 1;
-                }
+        for names in self.containers.chunks(AT_ONCE) {
+            for (name, removal) in names.iter().zip(self.begin(&engine, names)) {
+                // One that was named twice is looked for when the first has gone.
+                let removal = match removal {
+                    Some(removal) => removal,
+                    None => self.begin_one(&engine, name),
+                };
+                let removed = removal.and_then(|removal| {
+                    let id = removal.id().clone();
+                    let freed = engine.end_removal(removal, self.volumes)?;
+                    gone.push(id);
+                    Ok(freed)
+                });
+                code = code.max(self.tell(name, removed)?);
             }
         }
-        if many && self.force {
+        if self.force {
             engine.await_links(&gone)?;
         }
         Ok(code)
+    }
+}
+
+impl Rm {
+    /// Tells those that run to end, all of them before the first is waited for: what an end waits for, it waits for at the same
+    /// time as the others. `None` for one that is named again.
+    fn begin(&self, engine: &Engine, names: &[String]) -> Vec<Option<Result<Removal>>> {
+        let mut begun: Vec<Option<Result<Removal>>> = Vec::with_capacity(names.len());
+        for name in names {
+            let found = engine.find(name);
+            let again = found.as_ref().is_ok_and(|container| {
+                let ids = begun.iter().flatten().flatten().map(Removal::id);
+                ids.into_iter().any(|id| id == container.id())
+            });
+            begun.push(match again {
+                true => None,
+                false => Some(found.map(|container| engine.begin_removal(container, self.force))),
+            });
+        }
+        begun
+    }
+
+    fn begin_one(&self, engine: &Engine, name: &str) -> Result<Removal> {
+        let container = engine.find(name)?;
+        Ok(engine.begin_removal(container, self.force))
+    }
+
+    /// Says what became of one; the exit code.
+    fn tell(&self, name: &str, removed: Result<Freed>) -> Result<i32> {
+        match removed {
+            Ok(freed) if !self.quiet && stdout_is_terminal() => {
+                print_line(&format!("{name}{}", told(&freed)))?;
+            }
+            Ok(_) => print_line(name)?,
+            // As Docker: what is not there need not be removed.
+            Err(error) if self.force && error.kind() == Kind::NotFound => complain(&error),
+            Err(error) => {
+                complain(&error);
+                return Ok(1);
+            }
+        }
+        Ok(0)
     }
 }
 

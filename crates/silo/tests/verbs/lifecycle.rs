@@ -1,8 +1,11 @@
 //! create start stop restart kill pause unpause rename wait rm.
 
-use std::time::{Duration, Instant};
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
-use crate::common::{Host, kernel, patient, soon, until};
+use crate::common::{Host, kernel, patient, signal, soon, until};
 
 #[test]
 fn from_create_to_remove() {
@@ -272,4 +275,62 @@ fn twenty_starts_leave_nothing() {
     let report = host.ok(&["doctor"]);
     assert!(report.contains("nothing"), "{report}");
     assert_eq!(host.ok(&["ps", "-aq"]), "");
+}
+
+/// Two that run, of which the monitor of the first stands still: it cannot end.
+fn one_stuck(host: &Host, names: [&str; 2]) -> i32 {
+    for name in names {
+        host.idle(name, &[]);
+    }
+    let monitor = host.monitor(names[0]);
+    signal(monitor, 19);
+    monitor
+}
+
+#[test]
+fn those_that_are_removed_together_end_together() {
+    let host = Host::new();
+    let monitor = one_stuck(&host, ["first", "second"]);
+    let second = host.pid("second");
+    let words = ["rm", "-f", "first", "second", "first", "nosuch"];
+    let mut command = host.command(&words);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let removing = command.spawn().unwrap();
+    until("the end of the second", || !kernel::alive(second));
+    assert_eq!(host.status("first"), "running");
+    signal(monitor, 18);
+    let ran = removing.wait_with_output().unwrap();
+    assert_eq!(ran.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&ran.stdout), "first\nsecond\n");
+    let complaints = String::from_utf8_lossy(&ran.stderr);
+    let gone = ["first", "nosuch"].map(|name| format!("no such container: {name}"));
+    let lines: Vec<&str> = complaints.lines().collect();
+    assert_eq!(lines.len(), 2, "{complaints}");
+    assert!(
+        lines
+            .iter()
+            .zip(&gone)
+            .all(|(line, gone)| line.contains(gone.as_str())),
+        "{complaints}"
+    );
+    assert_eq!(host.ok(&["ps", "-aq"]), "");
+    assert!(host.processes().is_empty());
+}
+
+#[test]
+fn a_removal_of_many_that_is_killed_leaves_nothing() {
+    let host = Host::new();
+    let monitor = one_stuck(&host, ["first", "second"]);
+    let second = host.pid("second");
+    let mut removing = host.spawn(&["rm", "-f", "first", "second"]);
+    until("the end of the second", || !kernel::alive(second));
+    removing.kill();
+    signal(monitor, 18);
+    for name in ["first", "second"] {
+        host.ended(name);
+        assert_eq!(host.inspect(name)["State"]["ExitCode"], 137);
+    }
+    until("the end of all processes", || host.processes().is_empty());
+    assert!(kernel::groups_below(&host.group()).is_empty());
+    assert_eq!(host.ok(&["rm", "first", "second"]), "first\nsecond");
 }
