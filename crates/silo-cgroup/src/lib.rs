@@ -31,6 +31,6 @@ pub use layout::{Controller, Controllers, Hierarchy, Layout, Mode, Version};
 pub use oom::{OomCounters, OomEvent, OomWatch};
 pub use path::CgroupPath;
 pub use stats::{
-    CpuStats, Figures, IoStats, MemoryStats, PidsStats, Pressure, Psi, Stall, Stats, StatsReader,
-    Throttle,
+    Counter, CpuStats, Figures, IoStats, MemoryStats, PidsStats, Pressure, Psi, Stall, Stats,
+    StatsReader, Throttle,
 };

@@ -1,10 +1,13 @@
 //! What a group uses: one struct for all layouts, `None` where a layout has no such figure.
 //!
-//! Called by `stats`, `top`, the recorder and the web page. [`StatsReader`] keeps the files open and is made for sampling.
+//! Called by `stats`, `top`, the recorder and the web page. [`StatsReader`] keeps the files open and is made for sampling,
+//! [`Counter`] for one number that is read most often.
 
+mod counter;
 mod reader;
 mod text;
 
+pub use counter::Counter;
 pub use reader::{Figures, StatsReader};
 
 /// A sample. Counters grow from the group's start; rates are the caller's to compute.

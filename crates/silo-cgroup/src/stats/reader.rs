@@ -30,7 +30,11 @@ pub struct Figures {
     /// All of memory.
     pub memory: bool,
     pub pids: bool,
+    /// How many processes there are, without their limit.
+    pub pids_current: bool,
     pub io: bool,
+    /// Bytes alone, without the number of transfers; on v2 it comes with `io`.
+    pub io_bytes: bool,
     pub pressure: bool,
 }
 
@@ -45,7 +49,9 @@ impl Figures {
         memory_bounds: true,
         memory: true,
         pids: true,
+        pids_current: true,
         io: true,
+        io_bytes: true,
         pressure: true,
     };
     pub const NONE: Figures = Figures {
@@ -58,7 +64,9 @@ impl Figures {
         memory_bounds: false,
         memory: false,
         pids: false,
+        pids_current: false,
         io: false,
+        io_bytes: false,
         pressure: false,
     };
     /// CPU time and memory usage, for one who samples often.
@@ -128,17 +136,13 @@ const MEMORY_V1: Files = &[
     (Source::MemoryOomV1, "memory.oom_control"),
 ];
 const MEMORY_V2: Files = &[(Source::MemoryEventsV2, "memory.events")];
-const PIDS: Files = &[
-    (Source::PidsCurrent, "pids.current"),
-    (Source::PidsLimit, "pids.max"),
-];
-const IO_V1: Files = &[
-    (
-        Source::IoBytesV1,
-        "blkio.throttle.io_service_bytes_recursive",
-    ),
-    (Source::IoOpsV1, "blkio.throttle.io_serviced_recursive"),
-];
+const PIDS: Files = &[(Source::PidsCurrent, "pids.current")];
+const PIDS_LIMIT: Files = &[(Source::PidsLimit, "pids.max")];
+const IO_BYTES_V1: Files = &[(
+    Source::IoBytesV1,
+    "blkio.throttle.io_service_bytes_recursive",
+)];
+const IO_OPS_V1: Files = &[(Source::IoOpsV1, "blkio.throttle.io_serviced_recursive")];
 const IO_V2: Files = &[(Source::IoStatV2, "io.stat")];
 const PRESSURE: Files = &[
     (Source::CpuPressure, "cpu.pressure"),
@@ -177,7 +181,7 @@ impl StatsReader {
             }
         }
         if reader.sources.is_empty() && !group.exists() {
-            return Err(reader.gone());
+            return Err(gone(&reader.name));
         }
         Ok(reader)
     }
@@ -193,7 +197,7 @@ impl StatsReader {
                 Ok(()) => source.take(&self.buffer, &mut stats),
                 // Pressure accounting is off
                 Err(Errno::OPNOTSUPP) => {}
-                Err(Errno::NODEV) => return Err(self.gone()),
+                Err(Errno::NODEV) => return Err(gone(&self.name)),
                 Err(errno) => {
                     let doing = format!("read {source:?} of cgroup {}", self.name);
                     return Err(Error::system(doing, errno));
@@ -205,10 +209,10 @@ impl StatsReader {
         }
         Ok(stats)
     }
+}
 
-    fn gone(&self) -> Error {
-        Error::not_found(format!("cgroup {} does not exist", self.name))
-    }
+pub(super) fn gone(name: &str) -> Error {
+    Error::not_found(format!("cgroup {name} does not exist"))
 }
 
 impl Cgroup {
@@ -246,8 +250,12 @@ fn choose(group: &Cgroup, figures: Figures) -> Vec<(usize, Files)> {
     let bounds = figures.memory_bounds || figures.memory;
     add(Controller::Memory, bounds, BOUNDS_V1, BOUNDS_V2);
     add(Controller::Memory, figures.memory, MEMORY_V1, MEMORY_V2);
-    add(Controller::Pids, figures.pids, PIDS, PIDS);
-    add(Controller::Io, figures.io, IO_V1, IO_V2);
+    let pids = figures.pids || figures.pids_current;
+    add(Controller::Pids, pids, PIDS, PIDS);
+    add(Controller::Pids, figures.pids, PIDS_LIMIT, PIDS_LIMIT);
+    let bytes = figures.io || figures.io_bytes;
+    add(Controller::Io, bytes, IO_BYTES_V1, IO_V2);
+    add(Controller::Io, figures.io, IO_OPS_V1, &[]);
     if let (true, Some(place)) = (figures.pressure, layout.unified()) {
         chosen.push((place, PRESSURE));
     }

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use silo_cgroup::{CpuStats, MemoryStats, Stats, Throttle};
+use silo_cgroup::{CgroupPath, Counter, CpuStats, MemoryStats, Stats, Throttle};
 use silo_types::{Error, Result};
 
 use super::{Moment, Step};
 use crate::{Engine, Sample, container::Container, create::now};
 
-/// The newest moment, and what happens at it.
+/// The newest moment, and what happens at it: over the `step.length` milliseconds before `moment.time`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Glance {
     pub moment: Moment,
@@ -19,6 +19,9 @@ pub struct Glance {
 /// Of a container that is older and has no recording (the disk was full) the rates are measured for so long.
 const WATCH: Duration = Duration::from_millis(200);
 
+/// So long a newest moment of a container that works is the present, milliseconds: it is looked at every 100.
+const FRESH: u64 = 150;
+
 impl Engine {
     /// Conflict when it does not run.
     pub fn glance(&self, container: &Container) -> Result<Glance> {
@@ -26,12 +29,11 @@ impl Engine {
         let run = container.state.started / 1_000_000;
         if let Some(moments) = self.newest_moments(container.id())
             && let Some(last) = moments.last().filter(|last| last.run == run)
-            && let Some(step) = Step::glance(&moments, now() / 1_000_000)
         {
-            return Ok(Glance {
-                moment: *last,
-                step,
-            });
+            let moment = self.present(container, &moments).unwrap_or(*last);
+            if let Some(step) = Step::glance(&moments, &moment) {
+                return Ok(Glance { moment, step });
+            }
         }
         let mut sampler = self.sampler(container)?;
         let first = Moment::of_sample(&sampler.sample()?, run);
@@ -51,6 +53,49 @@ impl Engine {
         let step = Step::between(&before, &moment)
             .ok_or_else(|| Error::internal("the clock was set back"))?;
         Ok(Glance { moment, step })
+    }
+
+    /// The present of a running container, when its newest recorded moment is not of just now: that, with the processor time of
+    /// now. Whether its monitor is late, on a busy machine, or has nothing to say, since the container rests, is told by the
+    /// kernel's own counter alone.
+    pub(super) fn present(&self, container: &Container, moments: &[Moment]) -> Option<Moment> {
+        let last = moments.last()?;
+        let runs = container.main_process().is_ok();
+        if !runs || last.run != container.state.started / 1_000_000 {
+            return None;
+        }
+        if (now() / 1_000_000).saturating_sub(last.time) < FRESH {
+            return None;
+        }
+        let (time, cpu) = self.processor_time(container)?;
+        (time > last.time && cpu >= last.cpu).then_some(Moment { time, cpu, ..*last })
+    }
+
+    /// Milliseconds since the epoch, and microseconds of processor time, read at once.
+    fn processor_time(&self, container: &Container) -> Option<(u64, u64)> {
+        let path = CgroupPath::new(&self.cgroup_path(&container.config)).ok()?;
+        let counter = Counter::cpu_total(self.layout().ok()?, &path).ok()??;
+        let (time, total) = read_at(|| counter.read()).ok()?;
+        Some((time, total / 1000))
+    }
+}
+
+/// Clock and counter are read so closely, in nanoseconds, or again so often.
+const APART: u64 = 200_000;
+const AGAIN: usize = 4;
+
+/// A figure, and the millisecond since the epoch at which it was that. Pushed aside between clock and counter on a busy machine,
+/// one would tell the figure of another moment.
+pub(crate) fn read_at(read: impl Fn() -> Result<u64>) -> Result<(u64, u64)> {
+    let (mut early, mut again) = (now(), 0);
+    loop {
+        let figure = read()?;
+        let late = now();
+        if late.saturating_sub(early) <= APART || again == AGAIN {
+            let middle = early + late.saturating_sub(early) / 2;
+            return Ok(((middle + 500_000) / 1_000_000, figure));
+        }
+        (early, again) = (late, again + 1);
     }
 }
 

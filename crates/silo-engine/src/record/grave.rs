@@ -57,10 +57,17 @@ impl Engine {
         let missing = match self.find(reference) {
             Ok(container) => {
                 let path = self.recording_path(container.id());
+                let mut series = read(&path)?;
+                // A curve that has begun goes up to now.
+                if series.moments.len() > 1 {
+                    series
+                        .moments
+                        .extend(self.present(&container, &series.moments));
+                }
                 return Ok(Recording {
                     name: container.name().to_owned(),
                     id: container.id().to_string(),
-                    series: read(&path)?,
+                    series,
                     container: Some(container),
                     grave: None,
                 });

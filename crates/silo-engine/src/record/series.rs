@@ -74,33 +74,46 @@ impl Step {
         })
     }
 
-    /// What a running container does just now: over the second before its newest moment, or, when it has not moved since (an
-    /// idle container is written down seldom), over the second before `now`.
-    pub fn glance(moments: &[Moment], now: u64) -> Option<Step> {
+    /// What a running container does just now: from a second or more ago to `present`, its newest moment or one of after that.
+    ///
+    /// The two ends are moments at which the kernel was asked, so that no time is guessed. One end cannot be had: of a container
+    /// that rested, and is written down seldom, nobody knows when within its last second it went on. It is taken for all of it.
+    pub fn glance(moments: &[Moment], present: &Moment) -> Option<Step> {
         let last = moments.last()?;
         let of_run = moments.iter().rev().take_while(|m| m.run == last.run);
-        let before = of_run.clone().nth(1);
-        let usual = before.map_or(100, |before| last.time.saturating_sub(before.time));
-        let silent = now.saturating_sub(last.time);
-        let end = match silent > usual + usual / 2 + 150 {
-            true => now,
-            false => last.time,
-        };
-        let from = end.saturating_sub(GLANCE);
+        let from = present.time.saturating_sub(GLANCE);
         let birth = Moment {
             time: last.run,
             run: last.run,
             ..Moment::default()
         };
+        let rested = of_run.clone().nth(1).is_some_and(|m| m.cpu == last.cpu);
+        if rested && last.time < from {
+            return Step::over(last, present, GLANCE);
+        }
         // Of a block that has not reached back a second: from its first on.
         let oldest = of_run.clone().last();
         let start = of_run
             .clone()
             .find(|m| m.time <= from)
-            .or_else(|| oldest.filter(|m| last.time - m.time > GLANCE / 2))
+            .or_else(|| oldest.filter(|m| present.time - m.time > GLANCE / 2))
             .copied()
             .unwrap_or(birth);
-        Step::over(&start, last, end.saturating_sub(start.time))
+        Step::over(&start, present, present.time.saturating_sub(start.time))
+    }
+
+    /// The same at a time of the past, from the moments up to it: what was silent for longer than usual rested.
+    pub fn glance_at(moments: &[Moment], time: u64) -> Option<Step> {
+        let last = moments.last()?;
+        let of_run = moments.iter().rev().take_while(|m| m.run == last.run);
+        let before = of_run.clone().nth(1);
+        let usual = before.map_or(100, |before| last.time.saturating_sub(before.time));
+        let silent = time.saturating_sub(last.time);
+        let present = match silent > usual + usual / 2 + 150 {
+            true => Moment { time, ..*last },
+            false => *last,
+        };
+        Step::glance(moments, &present)
     }
 }
 
@@ -171,18 +184,39 @@ mod tests {
         let burning: Vec<Moment> = (0..50)
             .map(|n| moment(2000 + n * 100, n * 50_000))
             .collect();
-        let last = burning.last().unwrap().time;
-        let cpu = |moments: &[Moment], now| Step::glance(moments, now).unwrap().cpu.round();
-        assert_eq!(cpu(&burning, last + 60), 500.0);
+        let last = *burning.last().unwrap();
+        let step = |moments: &[Moment], present: &Moment| Step::glance(moments, present).unwrap();
+        let cpu = |moments: &[Moment], present: &Moment| step(moments, present).cpu.round();
+        assert_eq!(cpu(&burning, &last), 500.0);
         // It has been at rest for half a second, then for long.
-        assert_eq!(cpu(&burning, last + 500), 250.0);
-        assert_eq!(cpu(&burning, last + 5000), 0.0);
+        let later = |passed: u64, cpu: u64| Moment {
+            time: last.time + passed,
+            cpu: last.cpu + cpu,
+            ..last
+        };
+        assert_eq!(cpu(&burning, &later(500, 0)), 250.0);
+        assert_eq!(cpu(&burning, &later(5000, 0)), 0.0);
+        // It went on, and its recorder was kept waiting: the span is longer, and the share as true.
+        assert_eq!(cpu(&burning, &later(400, 200_000)), 500.0);
+        assert_eq!(cpu(&burning, &later(3000, 1_500_000)), 500.0);
+        assert_eq!(step(&burning, &later(3000, 1_500_000)).length, 3000);
         // Just born: since its birth.
-        assert_eq!(cpu(&[moment(1100, 100_000)], 1150), 1000.0);
+        let young = moment(1100, 100_000);
+        assert_eq!(cpu(&[young], &young), 1000.0);
         // One of a kind that is looked at each second.
         let slow: Vec<Moment> = (0..9).map(|n| moment(2000 + n * 1000, n * 2000)).collect();
-        assert_eq!(cpu(&slow, 10_900), 2.0);
-        assert_eq!(Step::glance(&[], 5), None);
+        assert_eq!(cpu(&slow, &slow[8]), 2.0);
+        assert_eq!(cpu(&slow, &moment(10_900, 16_000)), 1.0);
+        // One that rested is written down every ten seconds and looked at every second: what it used now is of the last.
+        let resting = [moment(2000, 7000), moment(12_000, 7000)];
+        assert_eq!(cpu(&resting, &moment(20_000, 7000)), 0.0);
+        assert_eq!(cpu(&resting, &moment(20_000, 307_000)), 300.0);
+        assert_eq!(Step::glance(&[], &young), None);
+        let back = |time: u64| Step::glance_at(&burning, time).unwrap().cpu.round();
+        assert_eq!(
+            (back(last.time + 60), back(last.time + 500)),
+            (500.0, 250.0)
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use silo_types::{ByteSize, Result};
 
 use crate::{
     cli::{Context, Run},
-    output::{Listing, Row, print, size},
+    output::{Listing, Row, print, rfc3339, size},
     terminal::{self, stdout_is_terminal},
 };
 
@@ -30,6 +30,8 @@ const HEADERS: &[(&str, &str)] = &[
     ("BlockIO", "BLOCK I/O"),
     ("PIDs", "PIDS"),
     ("Throttled", "THROTTLED"),
+    ("Until", "UNTIL"),
+    ("Span", "SPAN"),
 ];
 
 const STATS: Listing = Listing {
@@ -220,6 +222,15 @@ fn row(
             ("MemPeak", ByteSize(moment.peak).to_string()),
             ("MemCache", ByteSize(moment.cache()).to_string()),
             ("Pressure", percent(pressure * 100.0)),
+            // What shares are of: so long before that moment.
+            (
+                "Until",
+                match moment.time {
+                    0 => String::new(),
+                    time => rfc3339(time * 1_000_000),
+                },
+            ),
+            ("Span", format!("{}ms", step.length)),
         ];
         let more = more.map(|(name, value)| (name.to_owned(), value.into()));
         row.fields.extend(more);

@@ -153,7 +153,7 @@ fn moment_at(series: &Series, container: &Container, time: u64) -> Option<(Momen
             next.is_some_and(|next| next.run == moment.run) || time <= moment.time + AFTERMATH
         }
     };
-    ran.then(|| (*moment, Step::glance(moments, time).unwrap_or_default()))
+    ran.then(|| (*moment, Step::glance_at(moments, time).unwrap_or_default()))
 }
 
 /// The last lines up to a moment.

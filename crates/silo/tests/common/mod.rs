@@ -306,6 +306,15 @@ impl Host {
         pid as i32
     }
 
+    /// Host pid of a running container's monitor.
+    #[track_caller]
+    pub fn monitor(&self, name: &str) -> i32 {
+        let id = self.inspect(name)["Id"].as_str().unwrap().to_owned();
+        let path = self.root.join("containers").join(id).join("state.json");
+        let state: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        state["monitor"]["pid"].as_i64().unwrap() as i32
+    }
+
     /// Docker's word for what a container does at the moment.
     #[track_caller]
     pub fn status(&self, name: &str) -> String {

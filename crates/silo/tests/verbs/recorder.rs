@@ -58,13 +58,6 @@ fn recording(host: &Host, name: &str) -> PathBuf {
     host.root.join("containers").join(id).join("recording")
 }
 
-fn monitor(host: &Host, name: &str) -> i32 {
-    let id = host.inspect(name)["Id"].as_str().unwrap().to_owned();
-    let path = host.root.join("containers").join(id).join("state.json");
-    let state: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
-    state["monitor"]["pid"].as_i64().unwrap() as i32
-}
-
 fn offline<'a>(flags: &[&'a str], words: &[&'a str]) -> Vec<&'a str> {
     [&["run", "-d", "--network", "none"], flags, &["lab"], words].concat()
 }
@@ -151,7 +144,7 @@ fn an_idle_container_is_left_alone() {
     ));
     std::thread::sleep(Duration::from_secs(3));
     let wakes = |name: &str| -> u64 {
-        let pid = monitor(&host, name);
+        let pid = host.monitor(name);
         kernel::status(pid, "voluntary_ctxt_switches")
             .parse()
             .unwrap()
@@ -202,6 +195,44 @@ fn stats_answers_at_once() {
 }
 
 #[test]
+fn a_share_is_true_though_nobody_records() {
+    let host = Host::new();
+    host.ok(&offline(
+        &["--name", "busy", "--cpus", "0.2"],
+        &["saturate-cpu"],
+    ));
+    let pid = host.pid("busy");
+    std::thread::sleep(Duration::from_millis(1500));
+    let monitor = host.monitor("busy");
+    // As on a machine that keeps it waiting for seconds.
+    signal(monitor, 19);
+    let stopped = day_seconds();
+    let (from, before) = (Instant::now(), kernel::cpu_used(pid));
+    std::thread::sleep(Duration::from_millis(2500));
+    let text = host.ok(&[
+        "stats",
+        "--no-stream",
+        "--format",
+        "{{.CPUPerc}} {{.Span}}",
+        "busy",
+    ]);
+    let (length, after) = (from.elapsed(), kernel::cpu_used(pid));
+    let drawn = recorded(&host, "busy").pop().unwrap();
+    signal(monitor, 18);
+    let (share, span) = text.split_once("% ").unwrap();
+    let share: f64 = share.parse().unwrap();
+    let truth = (after - before) as f64 / length.as_nanos() as f64 * 100.0;
+    // The quota is given out ten times a second: a period at either end.
+    assert!((share / truth - 1.0).abs() < 0.15, "{share} beside {truth}");
+    let span: u64 = span.trim_end_matches("ms").parse().unwrap();
+    assert!(span >= 2500, "{span}");
+    // A curve goes up to now, too; its last step began some time before.
+    assert!(drawn["time"] >= stopped + 2.5, "{drawn:?} {stopped}");
+    let off = drawn["cpu"] * 100.0 / truth - 1.0;
+    assert!(off.abs() < 0.3, "{drawn:?} beside {truth}");
+}
+
+#[test]
 fn a_killed_monitor_leaves_a_readable_recording() {
     let host = Host::new();
     for round in 0..6u64 {
@@ -210,7 +241,7 @@ fn a_killed_monitor_leaves_a_readable_recording() {
         until("two moments", || recorded(&host, &name).len() >= 2);
         std::thread::sleep(Duration::from_millis(37 * round));
         let path = recording(&host, &name);
-        signal(monitor(&host, &name), 9);
+        signal(host.monitor(&name), 9);
         host.ended(&name);
         let moments = recorded(&host, &name);
         assert!(moments.len() >= 2, "{name}: {}", moments.len());
