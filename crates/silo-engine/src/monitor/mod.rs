@@ -17,6 +17,7 @@ mod end;
 mod limits;
 mod log;
 mod oom;
+mod quiet;
 mod record;
 mod requests;
 mod run;

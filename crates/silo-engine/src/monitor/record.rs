@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 
-use silo_cgroup::{Cgroup, CpuStats, Figures, MemoryStats, StatsReader};
+use silo_cgroup::{Cgroup, Counter, CpuStats, Figures, MemoryStats, StatsReader, Throttle};
 use silo_types::{ContainerState, NetworkMode};
 
 use super::{run::Monitor, start::Main};
@@ -28,10 +28,6 @@ const SLOW: Duration = Duration::from_millis(950);
 /// An idle container is written down so often, in milliseconds.
 const SIGN_OF_LIFE: u64 = 10_000;
 
-/// Clock and counter are read so closely, in milliseconds, or again so often.
-const APART: u64 = 1;
-const AGAIN: usize = 3;
-
 /// Between two alarms, in milliseconds.
 const CALM: u64 = 20;
 
@@ -46,15 +42,9 @@ const MOVED_LEAST: u64 = 512 << 10;
 /// So near to its limit, in parts of it, the kernel takes cache for memory and the sum stands still.
 const NEAR: u64 = 16;
 
-/// Whether anything happened at all; with throttling where there is something that throttles.
-const PULSE: Figures = Figures {
-    cpu_total: true,
-    ..Figures::NONE
-};
-
-/// What changes while it works.
-const SUM: Figures = Figures {
-    memory_usage: true,
+/// Where there is something that throttles.
+const THROTTLE: Figures = Figures {
+    throttle: true,
     ..Figures::NONE
 };
 
@@ -66,8 +56,8 @@ const PARTS: Figures = Figures {
 const OTHERS: Figures = Figures {
     throttle: true,
     memory_bounds: true,
-    pids: true,
-    io: true,
+    pids_current: true,
+    io_bytes: true,
     pressure: true,
     ..Figures::NONE
 };
@@ -85,9 +75,10 @@ pub(super) struct Recorder {
 #[derive(Debug)]
 struct Open {
     writer: Writer,
-    pulse: StatsReader,
-    /// The pulse tells how it is throttled.
-    throttles: bool,
+    /// Whether anything happened at all; `None` where the host does not count processor time.
+    pulse: Option<Counter>,
+    /// While there is a quota.
+    throttle: Option<StatsReader>,
     /// While it works.
     files: Option<Files>,
     /// As last written down.
@@ -108,7 +99,7 @@ struct Open {
 /// Files that are kept open while it works.
 #[derive(Debug)]
 struct Files {
-    sum: StatsReader,
+    sum: Option<Counter>,
     parts: StatsReader,
     others: StatsReader,
 }
@@ -116,7 +107,7 @@ struct Files {
 impl Files {
     fn open(cgroup: &Cgroup) -> Option<Files> {
         Some(Files {
-            sum: StatsReader::open(cgroup, SUM).ok()?,
+            sum: Counter::memory_usage(cgroup.layout(), cgroup.path()).ok()?,
             parts: StatsReader::open(cgroup, PARTS).ok()?,
             others: StatsReader::open(cgroup, OTHERS).ok()?,
         })
@@ -213,8 +204,8 @@ impl Open {
     /// Goes on with the recording of an earlier run.
     fn new(path: &std::path::Path, cgroup: &Cgroup) -> Option<Open> {
         Some(Open {
-            pulse: StatsReader::open(cgroup, PULSE).ok()?,
-            throttles: false,
+            pulse: Counter::cpu_total(cgroup.layout(), cgroup.path()).ok()?,
+            throttle: None,
             files: None,
             writer: Writer::open(path).ok()?,
             last: Moment::default(),
@@ -229,23 +220,18 @@ impl Open {
 
     /// How busy it was, in thousandths of a processor; `None` when there is nothing more to be read.
     fn look(&mut self, run: &Run<'_>, how: Look) -> Option<u64> {
-        let mut time = now() / 1_000_000;
+        let (time, total) = self.pulse()?;
         if how == Look::Alarm {
             if time.saturating_sub(self.alarmed) < CALM {
                 return Some(LITTLE);
             }
             self.alarmed = time;
         }
-        let mut cpu = self.pulse(run, how)?;
-        for _ in 0..AGAIN {
-            // Pushed aside between clock and counter on a busy machine, it would tell the one of another moment.
-            let late = now() / 1_000_000;
-            if late.saturating_sub(time) <= APART {
-                break;
-            }
-            time = late;
-            cpu = self.pulse.sample().ok()?.cpu.unwrap_or_default();
-        }
+        let cpu = CpuStats {
+            total_ns: total,
+            throttle: self.throttle(run, how)?,
+            ..CpuStats::default()
+        };
         let used = cpu.total_ns / 1000;
         let first = self.last.time == 0;
         let moved = used != self.last.cpu || run.oom_kills != self.last.oom_kills;
@@ -275,24 +261,35 @@ impl Open {
             self.slow = None;
         }
         let moment = self.read(run, how, time, &cpu)?;
+        let told = how != Look::Usual || !self.moving || is_told(&self.last, &moment);
         // A full disk must not stop it: the next moment is tried again.
-        let _ = self.writer.push(&moment);
+        let _ = match told {
+            true => self.writer.push(&moment),
+            false => self.writer.hold(&moment),
+        };
         self.last = moment;
         Some(busy)
     }
 
-    /// Processor time. Where there is no quota nothing throttles, and on v1 that is a file less.
-    fn pulse(&mut self, run: &Run<'_>, how: Look) -> Option<CpuStats> {
-        let throttles = run.cpu_limit > 0;
-        if throttles != self.throttles || how == Look::Changed {
-            let figures = Figures {
-                throttle: throttles,
-                ..PULSE
-            };
-            self.pulse = StatsReader::open(&run.main.cgroup, figures).ok()?;
-            self.throttles = throttles;
+    /// When it is, milliseconds since the epoch, and processor time at that.
+    fn pulse(&self) -> Option<(u64, u64)> {
+        match &self.pulse {
+            Some(counter) => record::read_at(|| counter.read()).ok(),
+            None => Some((now() / 1_000_000, 0)),
         }
-        Some(self.pulse.sample().ok()?.cpu.unwrap_or_default())
+    }
+
+    /// Where there is no quota nothing throttles, and that is a file less.
+    fn throttle(&mut self, run: &Run<'_>, how: Look) -> Option<Option<Throttle>> {
+        if run.cpu_limit == 0 {
+            self.throttle = None;
+            return Some(None);
+        }
+        if self.throttle.is_none() || how == Look::Changed {
+            self.throttle = Some(StatsReader::open(&run.main.cgroup, THROTTLE).ok()?);
+        }
+        let stats = self.throttle.as_mut()?.sample().ok()?;
+        Some(stats.cpu.and_then(|cpu| cpu.throttle))
     }
 
     fn read(&mut self, run: &Run<'_>, how: Look, time: u64, cpu: &CpuStats) -> Option<Moment> {
@@ -321,7 +318,10 @@ impl Open {
             self.slow = Some(Instant::now());
             self.kernel = add_others(&mut files.others, run, &mut moment);
         }
-        let usage = files.sum.sample().ok()?.memory.unwrap_or_default().usage;
+        let usage = match &files.sum {
+            Some(sum) => sum.read().ok()?,
+            None => 0,
+        };
         if all || has_moved(&self.parts, self.kernel, usage, moment.memory_limit) {
             self.parts = files.parts.sample().ok()?.memory.unwrap_or_default();
             self.parts.usage = usage;
@@ -350,6 +350,19 @@ fn has_moved(parts: &MemoryStats, kernel: Option<u64>, usage: u64, limit: u64) -
     .held();
     let near = limit > 0 && usage >= limit - limit / NEAR;
     near || usage.abs_diff(parts.usage) >= MOVED_LEAST.max(held / MOVED)
+}
+
+/// Whether a moment says more than how much processor time was used: of that readers ask the kernel.
+fn is_told(before: &Moment, now: &Moment) -> bool {
+    let beside = Moment {
+        time: before.time,
+        cpu: before.cpu,
+        periods: before.periods,
+        throttled: before.throttled,
+        throttled_time: before.throttled_time,
+        ..*now
+    };
+    beside != *before
 }
 
 /// What changes slowly; kernel memory where it is among that.

@@ -17,6 +17,7 @@ use silo_types::{ContainerConfig, ContainerState, Result, Status};
 use super::{
     Attach, Client, Clock, Setup, listen,
     log::{LogWriter, Stream},
+    quiet::Quiet,
     record::{Look, Recorder},
     start::{Main, Start},
 };
@@ -59,11 +60,12 @@ pub(crate) struct Monitor<'a> {
     pub(super) oom: super::oom::OomState,
     pub(super) freed: Freed,
     pub(super) recorder: Option<Recorder>,
+    pub(super) quiet: Option<Quiet>,
 }
 
 /// What the loop waits for, beside the clients by number.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Source {
+pub(super) enum Source {
     Listener,
     Signals,
     Exit,
@@ -115,6 +117,7 @@ impl<'a> Monitor<'a> {
             oom: super::oom::OomState::new(),
             freed: Freed::default(),
             recorder: None,
+            quiet: None,
         };
         first.waits_for_start = true;
         if let Some(attach) = attach {
@@ -155,6 +158,8 @@ impl<'a> Monitor<'a> {
             size: self.size,
         };
         let main = start.run(clock)?;
+        // Its descriptors may have the numbers of those of the run before.
+        self.quiet = None;
         let own = rustix::process::getpid().as_raw_nonzero().get();
         self.state.status = Status::Running;
         self.state.main = Some(main.process);
@@ -215,7 +220,21 @@ impl<'a> Monitor<'a> {
         self.timers();
     }
 
-    fn wait(&self) -> Vec<(Source, PollFlags)> {
+    fn wait(&mut self) -> Vec<(Source, PollFlags)> {
+        if self.clients.is_empty()
+            && self.input.is_empty()
+            && let Some(main) = &self.main
+        {
+            let timeout = self.next_timer().map(left);
+            if let Some(quiet) = Quiet::of(self.quiet.take(), main, &self.listener, &self.signals) {
+                return self.quiet.insert(quiet).wait(timeout);
+            }
+        }
+        self.quiet = None;
+        self.wait_for_all()
+    }
+
+    fn wait_for_all(&self) -> Vec<(Source, PollFlags)> {
         let mut sources = vec![Source::Listener, Source::Signals];
         let mut fds = vec![
             PollFd::new(&self.listener, PollFlags::IN),
@@ -262,13 +281,7 @@ impl<'a> Monitor<'a> {
             sources.push(Source::Client(index));
             fds.push(PollFd::new(client, flags));
         }
-        let timeout = self.next_timer().map(|at| {
-            let left = at.saturating_duration_since(Instant::now());
-            Timespec {
-                tv_sec: left.as_secs() as i64,
-                tv_nsec: i64::from(left.subsec_nanos()),
-            }
-        });
+        let timeout = self.next_timer().map(left);
         if poll(&mut fds, timeout.as_ref()).is_err() {
             return Vec::new();
         }
@@ -420,6 +433,15 @@ impl<'a> Monitor<'a> {
             main.input = None;
             self.input_ends = false;
         }
+    }
+}
+
+/// How long until then.
+fn left(until: Instant) -> Timespec {
+    let left = until.saturating_duration_since(Instant::now());
+    Timespec {
+        tv_sec: left.as_secs() as i64,
+        tv_nsec: i64::from(left.subsec_nanos()),
     }
 }
 

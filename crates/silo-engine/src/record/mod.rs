@@ -18,6 +18,7 @@ mod series;
 mod what_if;
 
 pub use glance::Glance;
+pub(crate) use glance::read_at;
 pub use grave::{Grave, Recording};
 pub use moment::Moment;
 pub(crate) use ring::Writer;

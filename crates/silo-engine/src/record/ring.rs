@@ -46,6 +46,9 @@ const TIERS: [Tier; 3] = [
     },
 ];
 
+/// A moment that is held waits for others no longer than this, milliseconds: so much a killed writer may lose.
+const HELD: u64 = 300;
+
 /// Bytes that a recording has at most.
 #[cfg(test)]
 pub(super) const LARGEST: usize = 129 * BLOCK;
@@ -63,17 +66,26 @@ impl Tier {
 struct Tip {
     /// Of the newest block; `None`: nothing was written yet.
     block: Option<(u32, u32)>,
+    /// Where its next entry begins.
     at: usize,
     last: Raw,
+    /// The last entries before `at`, which are not in the file yet.
+    held: Vec<u8>,
+    /// The run of the last entry; 0: there is none.
+    run: u64,
     /// Highest held and used memory and busiest stretch since `last`.
     high: (u64, u64, u64),
 }
 
-/// Writes a recording. Holds no samples: what is pushed is in the file.
+/// Writes a recording: what is pushed is in the file with all that was held before; what is held comes with the next push, or
+/// soon.
 #[derive(Debug)]
 pub(crate) struct Writer {
     file: File,
     tips: [Tip; 3],
+    /// What was added last, and when the first was that is held.
+    last: Moment,
+    held_since: Option<u64>,
 }
 
 impl Writer {
@@ -89,6 +101,8 @@ impl Writer {
         let mut writer = Writer {
             file,
             tips: Default::default(),
+            last: Moment::default(),
+            held_since: None,
         };
         let mut magic = [0; MAGIC.len()];
         match writer.file.read_exact_at(&mut magic, 0) {
@@ -116,13 +130,49 @@ impl Writer {
                 entries.by_ref().for_each(drop);
                 (tip.at, tip.last) = entries.end();
                 tip.block = Some((index, number));
+                tip.run = Moment::of(&tip.last).run;
             }
+        }
+        self.last = Moment::of(&self.tips[0].last);
+    }
+
+    /// Adds a moment, and writes it with those that are held.
+    pub(crate) fn push(&mut self, moment: &Moment) -> io::Result<()> {
+        self.add(moment)?;
+        self.flush()
+    }
+
+    /// Adds a moment that may wait for others: one write costs more than all the rest of a look.
+    pub(crate) fn hold(&mut self, moment: &Moment) -> io::Result<()> {
+        self.add(moment)?;
+        let since = *self.held_since.get_or_insert(moment.time);
+        match moment.time.checked_sub(since) {
+            Some(passed) if passed < HELD => Ok(()),
+            _ => self.flush(),
         }
     }
 
-    /// Adds a moment; one that is not later than the last is taken for a clock that was set back.
-    pub(crate) fn push(&mut self, moment: &Moment) -> io::Result<()> {
-        let before = Moment::of(&self.tips[0].last);
+    /// Writes what is held.
+    fn flush(&mut self) -> io::Result<()> {
+        self.held_since = None;
+        (0..TIERS.len()).try_for_each(|tier| self.flush_tier(tier))
+    }
+
+    fn flush_tier(&mut self, index: usize) -> io::Result<()> {
+        let tip = &mut self.tips[index];
+        if let Some((place, _)) = tip.block
+            && !tip.held.is_empty()
+        {
+            let at = TIERS[index].place(place) + (tip.at - tip.held.len()) as u64;
+            self.file.write_all_at(&tip.held, at)?;
+            tip.held.clear();
+        }
+        Ok(())
+    }
+
+    /// One that is not later than the last is taken for a clock that was set back.
+    fn add(&mut self, moment: &Moment) -> io::Result<()> {
+        let before = self.last;
         if moment.time == before.time {
             return Ok(());
         }
@@ -131,6 +181,7 @@ impl Writer {
             _ => 0,
         };
         self.append(0, moment)?;
+        self.last = *moment;
         for (index, tier) in TIERS.iter().enumerate().skip(1) {
             let tip = &mut self.tips[index];
             let high = (
@@ -139,8 +190,7 @@ impl Writer {
                 tip.high.2.max(busy),
             );
             tip.high = high;
-            let new_run =
-                tip.last.values != Raw::default().values && Moment::of(&tip.last).run != moment.run;
+            let new_run = tip.run != 0 && tip.run != moment.run;
             let passed = moment.time.checked_sub(tip.last.time);
             if !new_run && passed.is_some_and(|passed| passed < tier.apart) {
                 continue;
@@ -158,21 +208,23 @@ impl Writer {
     }
 
     fn append(&mut self, index: usize, moment: &Moment) -> io::Result<()> {
-        let (tier, tip) = (&TIERS[index], &mut self.tips[index]);
+        let tip = &mut self.tips[index];
         let now = moment.raw();
         let mut entry = [0; LONGEST];
-        if let Some((place, number)) = tip.block
+        if let Some((_, number)) = tip.block
             && now.time > tip.last.time
         {
             let length = write_entry(number, &tip.last, &now, &mut entry);
             if tip.at + length <= BLOCK {
-                let at = tier.place(place) + tip.at as u64;
-                self.file.write_all_at(&entry[..length], at)?;
+                tip.held.extend_from_slice(&entry[..length]);
                 tip.at += length;
                 tip.last = now;
+                tip.run = moment.run;
                 return Ok(());
             }
         }
+        self.flush_tier(index)?;
+        let (tier, tip) = (&TIERS[index], &mut self.tips[index]);
         let (place, number) = match tip.block {
             Some((place, number)) => ((place + 1) % tier.blocks, number.wrapping_add(1)),
             None => (0, 1),
@@ -191,7 +243,14 @@ impl Writer {
         tip.block = Some((place, number));
         tip.at = HEAD + length;
         tip.last = now;
+        tip.run = moment.run;
         Ok(())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let _ = self.flush();
     }
 }
 
@@ -243,33 +302,65 @@ pub(super) fn read(bytes: &[u8]) -> Option<Vec<Moment>> {
     Some(all)
 }
 
-/// The moments of the newest block and, where that has just begun, of the one before: two transfers of a page.
+/// So far back the newest moments go at least, milliseconds, where there are older ones; and so many are enough for that, also
+/// when memory runs out again and again.
+const BACK: u64 = 1500;
+const ENOUGH: usize = 96;
+
+/// The moments of the newest block and, where that has just begun, of the one before: one transfer for a container that mostly
+/// waits, two for one that works.
 pub(super) fn newest(path: &Path) -> Option<Vec<Moment>> {
     let file = File::open(path).ok()?;
-    let mut hint = [0; MAGIC.len() + 4];
-    file.read_exact_at(&mut hint, 0).ok()?;
-    if hint[..MAGIC.len()] != MAGIC {
+    let tier = &TIERS[0];
+    // The hints and the first block: most have no other.
+    let mut head = [0; BLOCK + BLOCK + HEAD];
+    file.read_at(&mut head, 0).ok()?;
+    let hint = head.get(MAGIC.len()..MAGIC.len() + 4)?;
+    if head[..MAGIC.len()] != MAGIC {
         return None;
     }
-    let tier = &TIERS[0];
-    let mut place = u32::from_le_bytes(hint[MAGIC.len()..].try_into().ok()?) % tier.blocks;
-    // A writer that was killed between the block and the hint, or that goes on meanwhile.
-    let following = (place + 1) % tier.blocks;
-    if let (Some(here), Some(next)) = (number(&file, tier, place), number(&file, tier, following))
-        && next == here.wrapping_add(1)
-    {
-        place = following;
-    }
-    let mut block = [0; BLOCK];
-    let mut moments_of = |place| -> Option<(u32, Vec<Moment>)> {
-        read_block(&file, tier, place, &mut block)
-            .then(|| Entries::of(&block))
-            .flatten()
-            .map(|entries| (entries.number(), entries.map(|raw| seen(&raw)).collect()))
+    let mut place = u32::from_le_bytes(hint.try_into().ok()?) % tier.blocks;
+    // A block, and the head of the one after it: of a writer that was killed between block and hint, or that goes on meanwhile.
+    let blocks = &mut head[BLOCK..];
+    let read = |place: u32, blocks: &mut [u8]| -> Option<()> {
+        blocks.fill(0);
+        file.read_at(blocks, tier.place(place)).ok().map(drop)
     };
-    let (number, mut moments) = moments_of(place)?;
-    if moments.len() < 20
-        && let Some((older, mut before)) = moments_of((place + tier.blocks - 1) % tier.blocks)
+    if place > 0 {
+        read(place, blocks)?;
+    }
+    let is_last = place + 1 == tier.blocks;
+    let following = match is_last {
+        true => number(&file, tier, 0),
+        false => parse_head(&blocks[BLOCK..]).map(|(number, _)| number),
+    };
+    let here = parse_head(blocks).map(|(number, _)| number);
+    if here.is_some_and(|here| following == Some(here.wrapping_add(1))) {
+        place = (place + 1) % tier.blocks;
+        read(place, blocks)?;
+    }
+    let of = |block: &[u8]| -> Option<(u32, Vec<Moment>)> {
+        let entries = Entries::of(&block[..BLOCK])?;
+        let (number, mut last) = (entries.number(), Vec::with_capacity(ENOUGH));
+        let mut oldest = 0;
+        for raw in entries {
+            match last.len() < ENOUGH {
+                true => last.push(raw),
+                false => {
+                    last[oldest] = raw;
+                    oldest = (oldest + 1) % ENOUGH;
+                }
+            }
+        }
+        last.rotate_left(oldest);
+        Some((number, last.iter().map(seen).collect()))
+    };
+    let (number, mut moments) = of(blocks)?;
+    let (first, last) = (moments.first()?, moments.last()?);
+    if (moments.len() < 2 || last.time < first.time + BACK)
+        && number != 1
+        && read((place + tier.blocks - 1) % tier.blocks, blocks).is_some()
+        && let Some((older, mut before)) = of(blocks)
         && older.wrapping_add(1) == number
     {
         before.append(&mut moments);
@@ -349,6 +440,51 @@ mod tests {
                 .all(|w| w.iter().any(|m| m.held_high == 49 << 20))
         );
         assert!(seconds.iter().all(|m| m.cpu_high == 500));
+    }
+
+    #[test]
+    fn what_is_held_comes_soon_and_all_at_once() {
+        let file = Place::new();
+        let mut writer = Writer::open(&file.path()).unwrap();
+        let hold = |writer: &mut Writer, time| writer.hold(&moment(time, 0)).unwrap();
+        writer.push(&moment(1000, 0)).unwrap();
+        for time in [1100, 1200, 1300] {
+            hold(&mut writer, time);
+            assert_eq!(file.read().len(), 1, "{time}");
+        }
+        hold(&mut writer, 1400);
+        assert_eq!(file.read().len(), 5);
+        // What is told takes along what was held.
+        hold(&mut writer, 1500);
+        writer.push(&moment(1600, 1 << 20)).unwrap();
+        assert_eq!(file.read().len(), 7);
+        // Killed: only what was held is lost, and the next goes on after what is there.
+        hold(&mut writer, 1700);
+        std::mem::forget(writer);
+        let mut writer = Writer::open(&file.path()).unwrap();
+        assert_eq!(file.read().last().unwrap().time, 1600);
+        hold(&mut writer, 1800);
+        drop(writer);
+        let times: Vec<u64> = file.read().iter().map(|moment| moment.time).collect();
+        assert_eq!(times, [1000, 1100, 1200, 1300, 1400, 1500, 1600, 1800]);
+    }
+
+    #[test]
+    fn held_or_pushed_the_file_is_the_same() {
+        let files = [Place::new(), Place::new()];
+        let mut writers = files
+            .each_ref()
+            .map(|file| Writer::open(&file.path()).unwrap());
+        for n in 0..20_000u64 {
+            let moment = moment(1_000_000 + n * 100, (n % 50) << 20);
+            writers[0].push(&moment).unwrap();
+            writers[1].hold(&moment).unwrap();
+        }
+        drop(writers);
+        let [pushed, held] = files
+            .each_ref()
+            .map(|file| std::fs::read(file.path()).unwrap());
+        assert!(pushed == held);
     }
 
     #[test]
