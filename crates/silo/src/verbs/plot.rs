@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use silo_engine::{Recording, Series};
+use serde_json::{Value, json};
+use silo_engine::{Moment, Recording, Series, Step};
 use silo_types::{Doing, Error, Result};
 
 use crate::{
@@ -40,6 +41,15 @@ pub struct Plot {
     /// Print a line of figures for each moment
     #[arg(long)]
     csv: bool,
+    /// json: the same figures as one document
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "",
+        hide_default_value = true,
+        conflicts_with_all = ["csv", "svg"]
+    )]
+    format: String,
     /// Name or id
     #[arg(value_name = "CONTAINER")]
     container: String,
@@ -47,6 +57,12 @@ pub struct Plot {
 
 impl Run for Plot {
     fn run(self, context: &Context) -> Result<i32> {
+        if !matches!(self.format.as_str(), "" | "json") {
+            return Err(Error::invalid(format!(
+                "unknown format '{:.80}': use json, or --csv",
+                self.format
+            )));
+        }
         let recording = context.engine()?.recording(&self.container)?;
         let (from, to) = self.window(&recording)?;
         let mut series = recording.series.since(from);
@@ -56,6 +72,10 @@ impl Run for Plot {
         }
         if self.csv {
             print(&csv(&series, from))?;
+            return Ok(0);
+        }
+        if self.format == "json" {
+            print(&format!("{}\n", document(&recording, &series, (from, to))))?;
             return Ok(0);
         }
         let both = self.mem == self.cpu;
@@ -132,17 +152,60 @@ fn width() -> usize {
     columns.clamp(30, 240) - crate::plot::LABELS - 2
 }
 
+/// The moments from then on with the steps that led to them; the very first has none.
+fn steps(series: &Series, from: u64) -> impl Iterator<Item = (&Moment, Step)> {
+    let before = series.moments.first().filter(|first| first.time >= from);
+    let first = before.map(|first| (first, Step::default()));
+    let all = first.into_iter().chain(series.steps());
+    all.filter(move |(moment, _)| moment.time >= from)
+}
+
+fn document(recording: &Recording, series: &Series, (from, to): (u64, u64)) -> Value {
+    let time = |milliseconds: u64| rfc3339(milliseconds * 1_000_000);
+    let limit = |limit: u64| (limit > 0).then_some(limit);
+    let thousandths = |value: f64| (value * 1000.0).round() / 1e6;
+    let moment = |(m, step): (&Moment, Step)| {
+        json!({
+            "time": time(m.time),
+            "seconds": step.length as f64 / 1000.0,
+            "heldBytes": m.held,
+            "heldHighBytes": m.held_high,
+            "usageBytes": m.usage,
+            "usedBytes": m.used(),
+            "cacheBytes": m.cache(),
+            "swapBytes": m.swap,
+            "memoryLimitBytes": limit(m.memory_limit),
+            "cpus": thousandths(step.cpu),
+            "cpusHigh": thousandths(step.cpu_high),
+            "cpuLimit": limit(m.cpu_limit).map(|limit| limit as f64 / 1000.0),
+            "throttled": step.throttled,
+            "pids": m.pids,
+            "receivedBytes": m.received,
+            "sentBytes": m.sent,
+            "readBytes": m.read,
+            "writtenBytes": m.written,
+            "cpuPressure": step.cpu_pressure,
+            "memoryPressure": step.memory_pressure,
+            "ioPressure": step.io_pressure,
+            "oomKills": m.oom_kills,
+        })
+    };
+    json!({
+        "container": recording.name,
+        "id": recording.id,
+        "removed": recording.grave.as_ref().map(|grave| rfc3339(grave.removed)),
+        "from": time(from),
+        "to": time(to),
+        "moments": steps(series, from).map(moment).collect::<Vec<Value>>(),
+    })
+}
+
 /// A header, and a line for each moment that has a step before it.
 fn csv(series: &Series, from: u64) -> String {
     let mut out = String::from(
         "time,held_bytes,held_high_bytes,usage_bytes,used_bytes,cache_bytes,swap_bytes,memory_limit_bytes,cpu,cpu_high,cpu_limit,throttled,pids,received_bytes,sent_bytes,read_bytes,written_bytes,cpu_pressure,memory_pressure,io_pressure,oom_kills\n",
     );
-    let before = series.moments.first().filter(|first| first.time >= from);
-    let first = before.map(|first| (first, silo_engine::Step::default()));
-    for (m, step) in first.into_iter().chain(series.steps()) {
-        if m.time < from {
-            continue;
-        }
+    for (m, step) in steps(series, from) {
         out += &format!(
             "{},{},{},{},{},{},{},{},{:.3},{:.3},{:.3},{:.4},{},{},{},{},{},{:.4},{:.4},{:.4},{}\n",
             rfc3339(m.time * 1_000_000),

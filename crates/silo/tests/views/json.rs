@@ -201,6 +201,8 @@ fn every_field_is_documented_and_every_documented_one_is_there() {
             what_if_killed(&host),
         ],
     );
+    until("its recording", || host.silo(&["plot", "web"]).code == 0);
+    holds("plot", &[json(&["plot", "web"])]);
     let doctor = host.silo(&["doctor", "--format", "json"]);
     holds("doctor", &[doctor.out]);
 }
