@@ -4,6 +4,7 @@
 //! folders. Every comparison is one interleaved run; nothing is judged against a figure of another day.
 #![forbid(unsafe_code)]
 
+mod bare;
 mod bundle;
 mod daemon;
 mod descendants;
@@ -46,6 +47,9 @@ pub struct Options {
     /// Only these rows.
     #[arg(long, value_delimiter = ',')]
     pub only: Vec<Row>,
+    /// Only read these files ten times a second: the floor under what recording costs.
+    #[arg(long, value_delimiter = ',', hide = true)]
+    bare: Vec<PathBuf>,
 }
 
 /// One measurement of the report.
@@ -77,7 +81,11 @@ impl Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    match measure_all(&options) {
+    let done = match options.bare.as_slice() {
+        [] => measure_all(&options),
+        files => bare::run(files),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("silo-bench: {error}");

@@ -84,6 +84,31 @@ impl Groups {
         })
     }
 
+    /// The same, open, to be read often.
+    pub fn cpu_counter(&self) -> Result<Counter> {
+        let (folder, v1) = &self.cpu;
+        let (name, unit) = match v1 {
+            true => ("cpuacct.usage", 1e9),
+            // Its first line is the total.
+            false => ("cpu.stat", 1e6),
+        };
+        let path = folder.join(name);
+        let file = fs::File::open(&path).doing_with(|| format!("open {}", path.display()))?;
+        Ok(Counter { file, unit })
+    }
+
+    /// Files with processor time and memory in use: what a recorder reads each time.
+    pub fn read_often(&self) -> [PathBuf; 2] {
+        let name = |v1: bool, one: &'static str, two: &'static str| if v1 { one } else { two };
+        let (cpu, memory) = (&self.cpu, &self.memory);
+        [
+            cpu.0.join(name(cpu.1, "cpuacct.usage", "cpu.stat")),
+            memory
+                .0
+                .join(name(memory.1, "memory.usage_in_bytes", "memory.current")),
+        ]
+    }
+
     /// Bytes of cached files: the kernel may have dropped some of what was made.
     pub fn cache(&self) -> Result<f64> {
         let stat = |name| field(&self.memory, "memory.stat", name);
@@ -103,6 +128,27 @@ impl Groups {
         let kernel = folder.join("memory.kmem.usage_in_bytes");
         let kernel = fs::read_to_string(kernel).map_or(0.0, |text| number(&text));
         Ok(stat("total_rss")? + stat("total_shmem")? + kernel)
+    }
+}
+
+/// A counter of processor time, open.
+pub struct Counter {
+    file: fs::File,
+    /// So many of its units are a second.
+    unit: f64,
+}
+
+impl Counter {
+    /// Seconds.
+    pub fn read(&self) -> Result<f64> {
+        let mut text = [0; 64];
+        let got = std::os::unix::fs::FileExt::read_at(&self.file, &mut text, 0);
+        let got = got.doing("read a counter of processor time")?;
+        let digits = text[..got]
+            .split(|byte| !byte.is_ascii_digit())
+            .find(|digits| !digits.is_empty());
+        let digits = std::str::from_utf8(digits.unwrap_or_default()).unwrap_or_default();
+        Ok(number(digits) / self.unit)
     }
 }
 

@@ -2,10 +2,11 @@
 //!
 //! What a program needs before it holds anything (its own text, stacks, page tables) is taken from the kernel's files of a
 //! container that holds nothing, and added to what was asked for. Processor time is held against the kernel's own counter over
-//! the same span: a busy machine may give less than was asked for. Docker, Podman and htop are asked about the same programs.
+//! exactly the span that a view says its figure is of: a busy machine may give less than was asked for. Docker, Podman and htop
+//! are asked about the same programs.
 
 mod htop;
-mod kernel;
+pub mod kernel;
 mod loads;
 mod peers;
 mod silo;
@@ -14,7 +15,7 @@ mod watch;
 
 use silo_types::Result;
 
-use self::{loads::loads, table::Table};
+use self::{loads::loads, table::Table, watch::Truth};
 use super::title;
 use crate::{Options, Row, report::Section, tools::Tools};
 
@@ -70,6 +71,14 @@ impl Of<'_> {
     fn cpu(&mut self, figure: &'static str, seen: f64, made: f64) {
         self.table
             .add((self.engine, self.view, figure), seen, made, CPU);
+    }
+
+    /// A figure of a second, against what the kernel can have counted in it.
+    fn cpu_of_a_second(&mut self, seen: f64, truth: &Truth) {
+        match truth.is_known() {
+            true => self.cpu("CPU of a second", seen, truth.nearest(seen)),
+            false => self.table.unjudged += 1,
+        }
     }
 
     fn count(&mut self, figure: &'static str, seen: usize, made: usize) {

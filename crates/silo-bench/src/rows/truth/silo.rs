@@ -91,19 +91,16 @@ pub fn measure(tools: &Tools, loads: &[Load], base: &Base, table: &mut Table) ->
         |all: &[Started]| -> Result<Vec<f64>> { all.iter().map(|one| one.groups.cpu()).collect() };
     let watch = Watch::start(&started, loads);
     let (from, before) = (seconds(), spent(&started)?);
-    let mut stats: BTreeMap<String, Vec<(Answer, [f64; 3])>> = BTreeMap::new();
-    std::thread::sleep(Duration::from_secs(1));
+    let mut stats: BTreeMap<String, Vec<Shown>> = BTreeMap::new();
+    std::thread::sleep(Duration::from_secs(2));
     for _ in 0..CALLS {
-        let asked = seconds();
-        let all = stats_of(silo)?;
-        let came = seconds();
-        for (name, figures) in all {
-            let seen = figures[0] / 100.0;
-            let answer = Answer { asked, came, seen };
-            stats.entry(name).or_default().push((answer, figures));
+        for (name, shown) in stats_of(silo)? {
+            stats.entry(name).or_default().push(shown);
         }
         std::thread::sleep(Duration::from_millis(960));
     }
+    // The ends of spans lie between two reads.
+    std::thread::sleep(Duration::from_millis(20));
     let (to, after) = (seconds(), spent(&started)?);
     let asked = seconds();
     let dash = json(&silo.output(&["dash", "--format", "json"])?)?;
@@ -123,11 +120,12 @@ pub fn measure(tools: &Tools, loads: &[Load], base: &Base, table: &mut Table) ->
         let seen = stats.remove(name).unwrap_or_default();
         let mut view = own("stats", table);
         let recording = Rows::of(&silo.output(&["plot", "--csv", name])?);
-        for (answer, [_, memory, pids]) in &seen {
-            view.memory("memory", *memory, made);
-            view.count("processes and threads", *pids as usize, load.tasks());
-            if let Some(truth) = watched.second(name, &recording.times, answer) {
-                view.cpu("CPU of a second", answer.seen, truth);
+        for shown in &seen {
+            let [cpu, memory, pids] = shown.figures;
+            view.memory("memory", memory, made);
+            view.count("processes and threads", pids as usize, load.tasks());
+            if let Some(truth) = watched.over(name, shown.until, shown.span) {
+                view.cpu_of_a_second(cpu / 100.0, &truth);
             }
         }
         let here = everywhere.lines().filter(|line| line == name).count();
@@ -148,7 +146,7 @@ pub fn measure(tools: &Tools, loads: &[Load], base: &Base, table: &mut Table) ->
         if let Some(seen) = dash_entry(&dash, load, (made, cache), &mut view) {
             let answer = Answer { asked, came, seen };
             if let Some(truth) = watched.second(name, &recording.times, &answer) {
-                view.cpu("CPU of a second", seen, truth);
+                view.cpu_of_a_second(seen, &truth);
             }
         }
         plot(
@@ -171,11 +169,32 @@ fn own<'a>(view: &'static str, table: &'a mut Table) -> Of<'a> {
     }
 }
 
-/// By name: percent of a processor, bytes, processes.
-fn stats_of(silo: &Silo) -> Result<Vec<(String, [f64; 3])>> {
-    let format = "{{.Name}} {{.CPUPerc}} {{.PIDs}} {{.MemUsage}}";
+/// What `stats` showed of a container.
+struct Shown {
+    /// Percent of a processor, bytes, processes.
+    figures: [f64; 3],
+    /// What the percent are of: the end of the span, in seconds of the day, and its length.
+    until: f64,
+    span: f64,
+}
+
+/// By name.
+fn stats_of(silo: &Silo) -> Result<Vec<(String, Shown)>> {
+    let format = "{{.Name}} {{.CPUPerc}} {{.PIDs}} {{.MemUsage}} {{.Until}} {{.Span}}";
     let text = silo.output(&["stats", "--no-stream", "--format", format])?;
-    Ok(text.lines().filter_map(stats_line).collect())
+    Ok(text.lines().filter_map(shown).collect())
+}
+
+fn shown(line: &str) -> Option<(String, Shown)> {
+    let (name, figures) = stats_line(line)?;
+    let mut last = line.split_whitespace().rev();
+    let span: f64 = last.next()?.strip_suffix("ms")?.parse().ok()?;
+    let shown = Shown {
+        figures,
+        until: day_time(last.next()?),
+        span: span / 1000.0,
+    };
+    Some((name, shown))
 }
 
 /// A line of `NAME CPU% PIDS USED / LIMIT`, as all three engines can write it.
@@ -363,6 +382,12 @@ mod tests {
         assert_eq!(
             silo,
             Some(("truth-1".to_owned(), [12.34, 49.5 * 1048576.0, 7.0]))
+        );
+        let (_, own) =
+            shown("truth-1 12.34% 7 49.5MiB / 512MiB 2026-01-02T01:02:03.500Z 1003ms").unwrap();
+        assert_eq!(
+            (own.figures[0], own.until, own.span),
+            (12.34, 3723.5, 1.003)
         );
         let podman = stats_line("truth-1 0.31% 7 51.9MB / 536.9MB");
         assert_eq!(podman.map(|(_, [_, memory, _])| memory), Some(51.9e6));

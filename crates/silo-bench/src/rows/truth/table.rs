@@ -17,6 +17,8 @@ struct Line {
 #[derive(Default)]
 pub struct Table {
     lines: Vec<Line>,
+    /// Seconds of which the measurement itself does not know enough.
+    pub unjudged: usize,
 }
 
 impl Table {
@@ -64,7 +66,12 @@ impl Table {
             [] => "all figures of Silo are within what is allowed".to_owned(),
             some => format!("Silo is farther off in: {}", some.join(", ")),
         };
-        section.note(format!("{}: {told}", verdict(untrue.is_empty())))
+        section
+            .note(format!("{}: {told}", verdict(untrue.is_empty())))
+            .note(format!(
+                "{} seconds of processor time were not judged: the kernel's counter is not known closely enough at their ends",
+                self.unjudged
+            ))
     }
 }
 
