@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use silo_cgroup::{CgroupPath, Counter, CpuStats, MemoryStats, Stats, Throttle};
+use silo_cgroup::{
+    CgroupPath, Counter, CpuStats, Figures, MemoryStats, Stats, StatsReader, Throttle,
+};
 use silo_types::{Error, Result};
 
 use super::{Moment, Step};
@@ -19,8 +21,16 @@ pub struct Glance {
 /// Of a container that is older and has no recording (the disk was full) the rates are measured for so long.
 const WATCH: Duration = Duration::from_millis(200);
 
-/// So long a newest moment of a container that works is the present, milliseconds: it is looked at every 100.
+/// A curve whose newest moment is not older than this, milliseconds, goes up to now: a step that is much shorter than the others
+/// would show the steps of the kernel's counter.
 const FRESH: u64 = 150;
+
+/// What memory is made of, limit and peak.
+const MEMORY: Figures = Figures {
+    memory_kinds: true,
+    memory_bounds: true,
+    ..Figures::NONE
+};
 
 impl Engine {
     /// Conflict when it does not run.
@@ -55,28 +65,59 @@ impl Engine {
         Ok(Glance { moment, step })
     }
 
-    /// The present of a running container, when its newest recorded moment is not of just now: that, with the processor time of
-    /// now. Whether its monitor is late, on a busy machine, or has nothing to say, since the container rests, is told by the
-    /// kernel's own counter alone.
-    pub(super) fn present(&self, container: &Container, moments: &[Moment]) -> Option<Moment> {
+    /// The same for a curve.
+    pub(super) fn present_step(&self, container: &Container, moments: &[Moment]) -> Option<Moment> {
+        let last = moments.last()?;
+        let is_old = (now() / 1_000_000).saturating_sub(last.time) >= FRESH;
+        is_old.then(|| self.present(container, moments)).flatten()
+    }
+
+    /// The present of a running container: its newest recorded moment with the processor time of now, and with the memory of now
+    /// where that may have moved. Whether its monitor is late, on a busy machine, or has nothing to say, since the container
+    /// rests, is told by the kernel's own counters alone.
+    fn present(&self, container: &Container, moments: &[Moment]) -> Option<Moment> {
         let last = moments.last()?;
         let runs = container.main_process().is_ok();
         if !runs || last.run != container.state.started / 1_000_000 {
             return None;
         }
-        if (now() / 1_000_000).saturating_sub(last.time) < FRESH {
+        let group = CgroupPath::new(&self.cgroup_path(&container.config)).ok()?;
+        let counter = Counter::cpu_total(self.layout().ok()?, &group).ok()??;
+        let (time, total) = read_at(|| counter.read()).ok()?;
+        let cpu = total / 1000;
+        if time <= last.time || cpu < last.cpu {
             return None;
         }
-        let (time, cpu) = self.processor_time(container)?;
-        (time > last.time && cpu >= last.cpu).then_some(Moment { time, cpu, ..*last })
+        let mut present = Moment { time, cpu, ..*last };
+        // In units of the recording: nobody allocates without a processor.
+        if present.raw().values[0] != last.raw().values[0] {
+            self.add_memory(container, &group, &mut present);
+        }
+        Some(present)
     }
 
-    /// Milliseconds since the epoch, and microseconds of processor time, read at once.
-    fn processor_time(&self, container: &Container) -> Option<(u64, u64)> {
-        let path = CgroupPath::new(&self.cgroup_path(&container.config)).ok()?;
-        let counter = Counter::cpu_total(self.layout().ok()?, &path).ok()??;
-        let (time, total) = read_at(|| counter.read()).ok()?;
-        Some((time, total / 1000))
+    /// Memory of now, when the sum has moved; where it cannot be read it stays as it was recorded.
+    fn add_memory(&self, container: &Container, group: &CgroupPath, present: &mut Moment) {
+        let sum = || {
+            Counter::memory_usage(self.layout().ok()?, group)
+                .ok()??
+                .read()
+                .ok()
+        };
+        if sum().is_none_or(|usage| usage == present.usage) {
+            return;
+        }
+        let memory = || -> Option<MemoryStats> {
+            let cgroup = self.cgroup(&container.config).ok()?;
+            let mut reader = StatsReader::open(&cgroup, MEMORY).ok()?;
+            reader.sample().ok()?.memory
+        };
+        if let Some(memory) = memory() {
+            present.take_memory(&memory);
+            present.held_high = present.held;
+            present.usage_high = present.usage;
+            present.peak = memory.peak.unwrap_or(present.peak);
+        }
     }
 }
 

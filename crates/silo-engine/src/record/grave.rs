@@ -62,7 +62,7 @@ impl Engine {
                 if series.moments.len() > 1 {
                     series
                         .moments
-                        .extend(self.present(&container, &series.moments));
+                        .extend(self.present_step(&container, &series.moments));
                 }
                 return Ok(Recording {
                     name: container.name().to_owned(),

@@ -233,6 +233,28 @@ fn a_share_is_true_though_nobody_records() {
 }
 
 #[test]
+fn memory_is_of_now_though_nobody_records() {
+    let host = Host::new();
+    host.idle("box", &["-m", "400m"]);
+    let share = || -> f64 {
+        let text = host.ok(&["stats", "--no-stream", "--format", "{{.MemPerc}}", "box"]);
+        text.trim_end_matches('%').parse().unwrap()
+    };
+    until("its recording", || recorded(&host, "box").len() > 1);
+    assert!(share() < 5.0);
+    let monitor = host.monitor("box");
+    signal(monitor, 19);
+    host.ok(&["exec", "-d", "box", "saturate-mem", "--size", "100m"]);
+    let held = || kernel::number(host.pid("box"), kernel::MEMORY_USED) as f64;
+    until("its memory", || held() >= 100.0 * MIB);
+    std::thread::sleep(Duration::from_millis(200));
+    let seen = share();
+    signal(monitor, 18);
+    let truth = held() / (400.0 * MIB) * 100.0;
+    assert!((seen / truth - 1.0).abs() < 0.03, "{seen} beside {truth}");
+}
+
+#[test]
 fn a_killed_monitor_leaves_a_readable_recording() {
     let host = Host::new();
     for round in 0..6u64 {
