@@ -9,7 +9,7 @@ use silo_types::{Doing, Error, Result};
 
 use crate::{
     cli::{Context, Run},
-    output::{Style, now, print, rfc3339, since},
+    output::{Style, print, rfc3339, since},
     plot::{Curve, Face, Kind, svg, text},
     terminal,
 };
@@ -114,16 +114,10 @@ impl Plot {
             Some(text) => since("since", text)? / 1_000_000,
             None => 0,
         };
-        let runs = recording
-            .container
-            .as_ref()
-            .is_some_and(|c| c.state.status.is_up());
-        let end = match (&self.until, runs) {
-            (Some(text), _) => since("until", text)? / 1_000_000,
-            (None, true) => now() / 1_000_000,
-            (None, false) => last.time,
+        let end = match &self.until {
+            Some(text) => since("until", text)? / 1_000_000,
+            None => last.time,
         };
-        // One that is idle is written down seldom: it is drawn up to the last that is known.
         let end = end.min(last.time);
         Ok((from.max(first.time).min(end), end))
     }
