@@ -76,8 +76,8 @@ impl Step {
 
     /// What a running container does just now: from a second or more ago to `present`, its newest moment or one of after that.
     ///
-    /// The two ends are moments at which the kernel was asked, so that no time is guessed. One end cannot be had: of a container
-    /// that rested, and is written down seldom, nobody knows when within its last second it went on. It is taken for all of it.
+    /// Both ends are moments at which the kernel was asked, so that no time is guessed. Of a container that rested, and is written
+    /// down seldom, the span is long for the second in which it goes on.
     pub fn glance(moments: &[Moment], present: &Moment) -> Option<Step> {
         let last = moments.last()?;
         let of_run = moments.iter().rev().take_while(|m| m.run == last.run);
@@ -87,10 +87,6 @@ impl Step {
             run: last.run,
             ..Moment::default()
         };
-        let rested = of_run.clone().nth(1).is_some_and(|m| m.cpu == last.cpu);
-        if rested && last.time < from {
-            return Step::over(last, present, GLANCE);
-        }
         // Of a block that has not reached back a second: from its first on.
         let oldest = of_run.clone().last();
         let start = of_run
@@ -207,10 +203,11 @@ mod tests {
         let slow: Vec<Moment> = (0..9).map(|n| moment(2000 + n * 1000, n * 2000)).collect();
         assert_eq!(cpu(&slow, &slow[8]), 2.0);
         assert_eq!(cpu(&slow, &moment(10_900, 16_000)), 1.0);
-        // One that rested is written down every ten seconds and looked at every second: what it used now is of the last.
+        // One that rested is written down every ten seconds: when it went on is not known.
         let resting = [moment(2000, 7000), moment(12_000, 7000)];
         assert_eq!(cpu(&resting, &moment(20_000, 7000)), 0.0);
-        assert_eq!(cpu(&resting, &moment(20_000, 307_000)), 300.0);
+        assert_eq!(cpu(&resting, &moment(20_000, 807_000)), 100.0);
+        assert_eq!(step(&resting, &moment(20_000, 807_000)).length, 8000);
         assert_eq!(Step::glance(&[], &young), None);
         let back = |time: u64| Step::glance_at(&burning, time).unwrap().cpu.round();
         assert_eq!(
