@@ -8,6 +8,7 @@ use silo_types::{Error, Kind, Result};
 use crate::{
     container::{self, Order},
     hooks::HookSet,
+    process,
     scope::Driver,
     state::{Held, Record, StateRoot},
 };
@@ -65,7 +66,6 @@ pub(crate) fn begin(root: &StateRoot, order: &Order<'_>) -> Result<Begun> {
         unit_of_user: driver.as_ref().is_some_and(|driver| driver.scope.of_user),
         shares_pids: !container::has_own_pids(spec),
         has_hooks: spec.hooks().is_some(),
-        checkpointed: false,
     };
     Ok(Begun {
         held,
@@ -79,6 +79,12 @@ pub(crate) fn begin(root: &StateRoot, order: &Order<'_>) -> Result<Begun> {
 }
 
 impl Begun {
+    /// Its first process is there.
+    pub(crate) fn note_process(&mut self, pid: i32) -> Result<()> {
+        self.record.process = Some(process::identify(pid)?);
+        self.held.write_record(&self.record)
+    }
+
     /// Takes back all of it, because of this.
     pub(crate) fn give_up(self, error: Error) -> Error {
         // A unit of this name came in between: it and its group are somebody else's.

@@ -3,7 +3,7 @@
 //! `document` reads the specification, `plan` turns it into steps, `create` clones and hands over, `init` carries the steps out as
 //! the container's first process (through `passage` into user and time namespaces), `finish` makes it the program; `enter` brings
 //! further processes in. The engine keeps names, files and lives by itself; `container` keeps them for callers of `silo oci`, in
-//! `state`, in groups that systemd makes where a caller wants that (`scope`).
+//! `state`, in groups that systemd makes where a caller wants that (`scope`), and has CRIU write them down (`criu`).
 //! Nothing that calls this may have threads.
 #![forbid(unsafe_code)]
 
@@ -15,6 +15,7 @@ pub mod capabilities;
 mod channel;
 pub mod container;
 mod create;
+pub mod criu;
 pub mod document;
 mod door;
 mod enter;

@@ -262,7 +262,7 @@ impl Plan {
     }
 
     /// The namespaces that the container does not share with its maker by leaving them out.
-    fn own_namespaces(&self) -> u64 {
+    pub(crate) fn own_namespaces(&self) -> u64 {
         let user = if self.user_namespace.is_some() {
             ns::USER
         } else {

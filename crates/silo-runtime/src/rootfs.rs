@@ -10,6 +10,7 @@ mod dev;
 mod hardening;
 mod place;
 mod sources;
+pub(crate) mod stage;
 
 use std::os::fd::{AsFd, OwnedFd};
 

@@ -64,8 +64,6 @@ pub struct Record {
     pub shares_pids: bool,
     /// Its specification must be looked into at its start and removal.
     pub has_hooks: bool,
-    /// It stopped because a checkpoint was made of it.
-    pub checkpointed: bool,
 }
 
 /// Where a container is in its life, but for "paused", which only its control group knows.
@@ -290,6 +288,10 @@ fn read_spec(folder: &Path) -> Result<Spec> {
 impl Held {
     pub fn folder(&self) -> BorrowedFd<'_> {
         self.folder.as_fd()
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The same as [`StateRoot::look`], by who holds it: nobody is making it.

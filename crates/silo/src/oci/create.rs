@@ -164,7 +164,7 @@ pub fn told_filter(globals: &Globals, profile: Option<&LinuxSeccomp>) {
     }
 }
 
-fn load(globals: &Globals, words: &Words) -> Result<Bundle> {
+pub fn load(globals: &Globals, words: &Words) -> Result<Bundle> {
     let path = words.get("bundle").filter(|path| !path.is_empty());
     let mut bundle = Bundle::load(Path::new(path.unwrap_or(".")))?;
     let process = bundle.spec.process().as_ref();

@@ -71,7 +71,8 @@ fn run(_globals: &Globals, _words: &Words) -> Result<i32> {
             "netDevices": {"enabled": true},
         },
         "potentiallyUnsafeConfigAnnotations": [],
-        "annotations": {},
+        // runc's name for it, which callers know.
+        "annotations": {"org.opencontainers.runc.checkpoint.enabled": "true"},
     });
     let text = serde_json::to_string_pretty(&features).doing("write the features")?;
     print(&(text + "\n"))?;

@@ -43,7 +43,7 @@ pub static OPTIONS: [Opt; 8] = [
         "criu",
         '\0',
         "PATH",
-        "taken for callers of runc; there are no checkpoints",
+        "taken for callers of runc; the criu in PATH is used",
     ),
     switch("version", 'v', "print the version"),
 ];

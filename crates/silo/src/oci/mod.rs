@@ -6,6 +6,7 @@
 //! Words, outputs, exit codes and the texts of errors that callers look for are runc's; what a verb does is in `silo-runtime`.
 //! Knows nothing of the engine's containers, and the engine nothing of these.
 
+mod checkpoint;
 mod console;
 mod create;
 mod delete;
@@ -49,7 +50,8 @@ struct Verb {
     run: fn(&Globals, &Words) -> Result<i32>,
 }
 
-static VERBS: [&Verb; 15] = [
+static VERBS: [&Verb; 17] = [
+    &checkpoint::CHECKPOINT,
     &create::CREATE,
     &delete::VERB,
     &events::VERB,
@@ -59,6 +61,7 @@ static VERBS: [&Verb; 15] = [
     &state::LIST,
     &pause::PAUSE,
     &ps::VERB,
+    &checkpoint::RESTORE,
     &pause::RESUME,
     &create::RUN,
     &spec::VERB,
@@ -194,6 +197,7 @@ fn failed(verb: &str, error: Error) -> Failure {
     let (doing, code) = match verb {
         "create" => ("create failed", 1),
         "run" => ("run failed", 1),
+        "restore" => ("restore failed", 1),
         "exec" => ("exec failed", 255),
         _ => ("", 1),
     };

@@ -9,6 +9,7 @@ mod fixture;
 
 mod apparmor;
 mod callers;
+mod checkpoint;
 mod control;
 mod errors;
 mod exec;
