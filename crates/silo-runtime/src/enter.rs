@@ -263,16 +263,16 @@ impl Child<'_> {
         if let Some(root) = &self.root {
             shared::enter(root)?;
         }
+        // Also without a terminal: one of the host's would be a leader that nobody inside knows.
+        rustix::process::setsid().doing("start a session")?;
         match &self.stdio {
             Stdio::Inherit => {}
             Stdio::Given(given) => {
-                rustix::process::setsid().doing("start a session")?;
                 rustix::stdio::dup2_stdin(&given[0]).doing("connect standard input")?;
                 rustix::stdio::dup2_stdout(&given[1]).doing("connect standard output")?;
                 rustix::stdio::dup2_stderr(&given[2]).doing("connect standard error")?;
             }
             Stdio::Terminal(size) => {
-                rustix::process::setsid().doing("start a session")?;
                 let (master, slave) =
                     terminal.ok_or_else(|| Error::internal("no terminal was opened"))?;
                 if self.plain_terminal {
