@@ -53,6 +53,8 @@ pub struct Order<'a> {
     pub warn: Option<Warn<'a>>,
     /// Brings devices of the host's into its network namespace.
     pub connect: Option<Connect<'a>>,
+    /// It has the folder of [`StateRoot::notify_folder`].
+    pub notify: bool,
 }
 
 /// A container that is made, and whose maker has not decided yet.
@@ -87,7 +89,11 @@ pub fn make(root: &StateRoot, order: &Order<'_>) -> Result<Made> {
         existing: begun.existing,
         hooks: begun.hooks.as_ref(),
     };
-    match site.build(&begun.held, &begun.record, stdio, driver) {
+    let folder = match order.notify {
+        true => begun.held.make_notify_folder(),
+        false => Ok(()),
+    };
+    match folder.and_then(|()| site.build(&begun.held, &begun.record, stdio, driver)) {
         Ok((created, terminal)) => Ok(Made {
             held: begun.held,
             record: begun.record,

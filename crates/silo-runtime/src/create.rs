@@ -129,7 +129,11 @@ pub struct Running {
 /// Errors name the step; nothing is left behind.
 pub fn create(request: Request<'_>) -> Result<Created> {
     let warn = request.standalone.warn;
-    let plan = plan_of(&request)?;
+    let root = match &request.root {
+        Root::Path(root) => Some(root.as_path()),
+        _ => None,
+    };
+    let plan = plan_of(request.spec, root, warn, request.connect.is_some())?;
     let process = request
         .spec
         .process()
@@ -217,19 +221,23 @@ pub fn create(request: Request<'_>) -> Result<Created> {
 }
 
 /// The plan, when everything that it leaves out has been heard.
-fn plan_of(request: &Request<'_>) -> Result<plan::Plan> {
-    let warn = request.standalone.warn;
-    let mut plan = plan::plan(request.spec)?;
+pub(crate) fn plan_of(
+    spec: &Spec,
+    root: Option<&Path>,
+    warn: Option<Warn<'_>>,
+    connects: bool,
+) -> Result<plan::Plan> {
+    let mut plan = plan::plan(spec)?;
     plan.is_inside = caller::is_inside();
-    if let Root::Path(root) = &request.root {
+    if let Some(root) = root {
         plan.find_own(root);
     }
     for error in std::mem::take(&mut plan.left_out) {
         warn::left_out(warn, error)?;
     }
-    if plan.net_devices && request.connect.is_none() {
+    if plan.net_devices && !connects {
         return Err(Error::unsupported(
-            "netDevices: nobody is there to move them: use 'silo oci'",
+            "netDevices: nobody is there to move them: use 'silo oci create' or 'run'",
         ));
     }
     if let Some(label) = plan.mount_label.take()

@@ -15,7 +15,7 @@ use std::{
     io::{ErrorKind, Write},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+        unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     },
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -33,6 +33,7 @@ use crate::{bundle, door, process};
 
 const STATE: &str = "state.json";
 const CONFIG: &str = "config.json";
+const NOTIFY: &str = "notify";
 /// How long another command may hold a container before this one gives up.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest id: it is a file's name.
@@ -190,6 +191,11 @@ impl StateRoot {
         see(path, folder, false)
     }
 
+    /// Where a container's program finds a socket of `silo oci start`, if it was made with [`Held::make_notify_folder`].
+    pub fn notify_folder(&self, id: &str) -> PathBuf {
+        self.0.join(id).join(NOTIFY)
+    }
+
     fn open(&self, id: &str) -> Result<(PathBuf, OwnedFd)> {
         check_id(id)?;
         let path = self.0.join(id);
@@ -319,11 +325,22 @@ impl Held {
         read_spec(&self.path).ok()
     }
 
+    /// A folder that the container sees: the one in here that others may walk into.
+    pub(crate) fn make_notify_folder(&self) -> Result<()> {
+        let path = self.path.join(NOTIFY);
+        fs::create_dir(&path)
+            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)))
+            .doing_with(|| format!("make {}", path.display()))
+    }
+
     /// Removes the folder, and with it the id's being taken.
     pub(crate) fn remove(self) -> Result<()> {
         let doing = || format!("remove {}", self.path.display());
         for entry in fs::read_dir(&self.path).doing_with(doing)?.flatten() {
-            fs::remove_file(entry.path()).doing_with(doing)?;
+            match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                true => fs::remove_dir_all(entry.path()).doing_with(doing)?,
+                false => fs::remove_file(entry.path()).doing_with(doing)?,
+            }
         }
         fs::remove_dir(&self.path).doing_with(doing)
     }

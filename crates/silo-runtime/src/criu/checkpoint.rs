@@ -7,7 +7,7 @@ use silo_cgroup::{Cgroup, Controller, Layout};
 use silo_types::{Error, Result};
 
 use super::{
-    Settings, check_features, configuration, confine,
+    Settings, check_features, check_own_mounts, configuration, confine,
     images::Folders,
     mounts::{Inside, outside},
     name_namespaces,
@@ -63,6 +63,7 @@ pub fn checkpoint(root: &StateRoot, id: &str, order: &Checkpoint) -> Result<Vec<
         }
     };
     let spec = seen.spec()?;
+    check_own_mounts(&spec)?;
     let plan = planned(&spec, &seen)?;
     service::program()?;
     let folders = Folders::open(&order.settings)?;

@@ -21,7 +21,7 @@ use rustix::fs::{Mode, OFlags};
 use silo_sys::clone::ns;
 use silo_types::{Doing, Error, Result};
 
-use crate::plan::Plan;
+use crate::{plan::Plan, shared::shares_mounts};
 use protobuf::{FEATURES, Message};
 use service::{Forsaken, Service};
 
@@ -79,6 +79,18 @@ fn name_namespaces(plan: &Plan, pid: i32, options: &mut Message) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// CRIU has to have the container's mounts for itself.
+///
+/// Errors: Unsupported.
+fn check_own_mounts(spec: &Spec) -> Result<()> {
+    match shares_mounts(spec) {
+        true => Err(Error::unsupported(
+            "a container without a mount namespace of its own can be neither checkpointed nor restored",
+        )),
+        false => Ok(()),
+    }
 }
 
 /// Asks whether CRIU and the kernel can do what was asked for.

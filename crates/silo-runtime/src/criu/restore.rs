@@ -21,7 +21,7 @@ use silo_sys::{
 use silo_types::{Doing, Error, Result};
 
 use super::{
-    CgroupsMode, NAMED, Settings, check_features, configuration, confine,
+    CgroupsMode, NAMED, Settings, check_features, check_own_mounts, configuration, confine,
     images::Folders,
     mounts::outside,
     protobuf::{Answer, Message, RESTORE},
@@ -31,16 +31,16 @@ use crate::{
     attributes,
     begin::{Begun, begin},
     bundle::Bundle,
-    caller,
     container::{self, Order},
-    create::{Running, open_namespace, reap},
+    create::{Running, open_namespace, plan_of, reap},
     hooks::Point,
     mount_options::MS_PRIVATE,
     passage,
-    plan::{self, Plan},
+    plan::Plan,
     rootfs::{CgroupView, IdSpaces, open_sources, stage},
     state::StateRoot,
     sysctl::Sysctl,
+    warn::Warn,
 };
 
 const LOG: &str = "restore.log";
@@ -53,6 +53,8 @@ pub struct Restore<'a> {
     pub bundle: &'a Bundle,
     /// Its control group is to be a scope of systemd's.
     pub systemd: bool,
+    /// Hears what of the specification is left out.
+    pub warn: Option<Warn<'a>>,
     /// Another profile of a security module than it had, `TYPE:NAME`.
     pub lsm_profile: Option<String>,
     /// SELinux' context of its mounts.
@@ -67,6 +69,7 @@ pub fn restore(root: &StateRoot, order: &Restore<'_>) -> Result<Running> {
     let folders = Folders::open(&order.settings)?;
     folders.has_checkpoint()?;
     let streams = folders.streams()?;
+    check_own_mounts(&order.bundle.spec)?;
     check_features(false, order.settings.lazy_pages)?;
     let making = Order {
         id: order.id,
@@ -75,6 +78,9 @@ pub fn restore(root: &StateRoot, order: &Restore<'_>) -> Result<Running> {
         keyring: false,
         waits: false,
         systemd: order.systemd,
+        warn: order.warn,
+        connect: None,
+        notify: false,
     };
     let mut begun = begin(root, &making)?;
     match build(&mut begun, order, &folders, &streams) {
@@ -91,9 +97,8 @@ fn build(
 ) -> Result<Running> {
     begun.held.write_config(&order.bundle.text)?;
     begun.held.write_record(&begun.record)?;
-    let mut plan = plan::plan(&order.bundle.spec)?;
-    plan.is_inside = caller::is_inside();
-    plan.find_own(&begun.record.rootfs);
+    let rootfs = Some(begun.record.rootfs.as_path());
+    let plan = plan_of(&order.bundle.spec, rootfs, order.warn, false)?;
     let limits = container::resources(&order.bundle.spec);
     let group = match (&begun.driver, begun.record.cgroup.is_empty()) {
         (Some(_), _) => Some(Cgroup::at(&begun.layout, &begun.path)),
@@ -207,7 +212,7 @@ impl Becoming<'_> {
         attributes::take_all_processors()?;
         clone::unshare(ns::MOUNT).doing("make a mount namespace")?;
         let spaces = std::mem::take(&mut self.id_spaces);
-        let sources = open_sources(self.plan, spaces, &self.groups)?;
+        let sources = open_sources(self.plan, spaces, &self.groups, false)?;
         let private = MountAttr {
             propagation: MS_PRIVATE,
             ..MountAttr::default()

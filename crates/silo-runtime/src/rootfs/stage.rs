@@ -77,6 +77,7 @@ pub(crate) fn build(folder: &Path, rootfs: &Path, plan: &Plan, sources: Sources)
         dev: None,
         late_read_only: Vec::new(),
         devices: None,
+        terminal: None,
     };
     inside.make_places(plan, &mounts)?;
     unmount(folder.join(WORK), UnmountFlags::DETACH).doing_with(doing)?;

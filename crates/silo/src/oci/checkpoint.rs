@@ -4,7 +4,7 @@ use std::{os::fd::AsFd, path::PathBuf};
 
 use silo_engine::Session;
 use silo_runtime::{
-    container,
+    Warn, container,
     criu::{self, CgroupsMode, Checkpoint, Restore, Settings},
 };
 use silo_types::{Error, Result};
@@ -225,11 +225,13 @@ fn restore(globals: &Globals, words: &Words) -> Result<i32> {
     let bundle = create::load(globals, words)?;
     let detach = words.has("detach");
     let socket = console::check(words, create::wants_terminal(&bundle), detach)?;
+    let hear = |text: &str| globals.log.warning(text);
     let order = Restore {
         settings: settings(words)?,
         id: &words.rest[0],
         bundle: &bundle,
         systemd: globals.systemd,
+        warn: Some(Warn(&hear)),
         lsm_profile: given(words, "lsm-profile").map(str::to_owned),
         lsm_mount_context: given(words, "lsm-mount-context").map(str::to_owned),
     };

@@ -16,6 +16,7 @@ use silo_types::{Error, Result};
 use super::{
     Verb, console,
     globals::Globals,
+    notify::Notify,
     options::{Opt, Order, Words, switch, value},
 };
 use crate::terminal;
@@ -95,8 +96,13 @@ fn create(globals: &Globals, words: &Words) -> Result<i32> {
         none.set_args(None);
         bundle.spec.set_process(Some(none));
     }
+    let notify = notified(globals, words, &mut bundle)?;
     let socket = console::check(words, wants_terminal(&bundle), true)?;
-    making(globals, words, &bundle, true, |made| {
+    let how = Kind {
+        waits: true,
+        notify: notify.is_some(),
+    };
+    making(globals, words, &bundle, how, |made| {
         told_as_made(globals, &bundle, &made);
         made.detach(|made| hand_over(made, words, socket))
     })?;
@@ -104,13 +110,22 @@ fn create(globals: &Globals, words: &Words) -> Result<i32> {
 }
 
 fn run(globals: &Globals, words: &Words) -> Result<i32> {
-    let bundle = load(globals, words)?;
+    let mut bundle = load(globals, words)?;
+    let mut notify = notified(globals, words, &mut bundle)?;
     let detach = words.has("detach");
     let socket = console::check(words, wants_terminal(&bundle), detach)?;
-    let running = making(globals, words, &bundle, false, |made| {
+    let how = Kind {
+        waits: false,
+        notify: notify.is_some(),
+    };
+    let mut listening = None;
+    let running = making(globals, words, &bundle, how, |made| {
         told_as_made(globals, &bundle, &made);
         made.start(|made| {
             hand_over(made, words, socket)?;
+            if let Some(notify) = notify.take() {
+                listening = notify.listen()?;
+            }
             match &made.terminal {
                 Some(master) if !console::is_screen() => silo_runtime::make_plain(master),
                 _ => Ok(()),
@@ -120,6 +135,15 @@ fn run(globals: &Globals, words: &Words) -> Result<i32> {
     globals
         .log
         .debug("init: closing the pipe to signal completion: the program runs");
+    if let Some(listening) = listening {
+        let told = match detach {
+            true => listening.hand_on(running.pidfd.as_fd(), running.pid),
+            false => listening.hand_on_beside(running.pidfd.as_fd()),
+        };
+        if let Err(error) = told {
+            globals.log.warning(&error.to_string());
+        }
+    }
     if detach {
         return Ok(0);
     }
@@ -134,6 +158,15 @@ fn run(globals: &Globals, words: &Words) -> Result<i32> {
         }
     }
     Ok(code)
+}
+
+/// Who waits for it to be ready, if somebody does; its program gets a socket then.
+fn notified(globals: &Globals, words: &Words, bundle: &mut Bundle) -> Result<Option<Notify>> {
+    let notify = Notify::asked(globals, &words.rest[0]);
+    if let Some(notify) = &notify {
+        notify.add_to(&mut bundle.spec)?;
+    }
+    Ok(notify)
 }
 
 /// What has happened, in the words that readers of runc's log look for.
@@ -201,12 +234,20 @@ pub fn wants_terminal(bundle: &Bundle) -> bool {
     process.is_some_and(|process| process.terminal().unwrap_or(false))
 }
 
+/// What `create` and `run` do differently.
+struct Kind {
+    /// Its program waits for `start`.
+    waits: bool,
+    /// Somebody waits for it to be ready.
+    notify: bool,
+}
+
 /// Makes a container, and goes on with it. Devices that it was given come back when either fails.
 fn making<T>(
     globals: &Globals,
     words: &Words,
     bundle: &Bundle,
-    waits: bool,
+    how: Kind,
     go_on: impl FnOnce(Made) -> Result<T>,
 ) -> Result<T> {
     let hear = |text: &str| globals.log.warning(text);
@@ -219,10 +260,11 @@ fn making<T>(
         bundle,
         preserved_fds: open_from_3(preserve_fds(words)?.saturating_add(activated()))?,
         keyring: !words.has("no-new-keyring"),
-        waits,
+        waits: how.waits,
         systemd: globals.systemd,
         warn: Some(Warn(&hear)),
         connect: connect.as_ref().map(|connect| Connect(connect)),
+        notify: how.notify,
     };
     let done = container::make(&globals.root, &order).and_then(go_on);
     if let (Err(_), Some(devices)) = (&done, &devices)

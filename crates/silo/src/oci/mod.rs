@@ -16,6 +16,7 @@ mod features;
 mod globals;
 mod kill;
 mod log;
+mod notify;
 mod options;
 mod pause;
 mod ps;

@@ -16,6 +16,7 @@ mod exec;
 mod hooks;
 mod lifecycle;
 mod moved;
+mod notify;
 mod rootless;
 mod shared;
 mod systemd;
