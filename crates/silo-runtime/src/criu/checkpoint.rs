@@ -7,7 +7,7 @@ use silo_cgroup::{Cgroup, Controller, Layout};
 use silo_types::{Error, Result};
 
 use super::{
-    Settings, check_features, check_own_mounts, configuration, confine,
+    Settings, check_age, check_features, check_own_mounts, configuration, confine,
     images::Folders,
     mounts::{Inside, outside},
     name_namespaces,
@@ -77,8 +77,13 @@ pub fn checkpoint(root: &StateRoot, id: &str, order: &Checkpoint) -> Result<Vec<
     )?;
     let layout = Layout::detect()?;
     let group = container::group_of(&seen.record).ok();
-    if let Some(group) = &group {
-        confine::check(&plan, &spec, main.pid, &group.procs(true)?)?;
+    let processes = match &group {
+        Some(group) => group.procs(true)?,
+        None => vec![main.pid],
+    };
+    confine::check(&plan, &spec, main.pid, &processes)?;
+    if processes.iter().any(|pid| confine::gains_nothing(*pid)) {
+        check_age()?;
     }
     let mut options = folders.options(&order.settings, LOG);
     order.describe(&mut options);

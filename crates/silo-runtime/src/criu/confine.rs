@@ -15,6 +15,7 @@ use crate::{
     capabilities::{self, CapSet},
     enter::namespaces_of,
     plan::{MountWhat, Plan},
+    process::Facts,
 };
 
 /// File systems of the kernel's own, which show or change the host.
@@ -52,7 +53,7 @@ pub(super) fn check(plan: &Plan, spec: &Spec, main: i32, pids: &[i32]) -> Result
     rule.check_process(main)?;
     for pid in pids.iter().filter(|pid| **pid != main) {
         match rule.check_process(*pid) {
-            Err(_) if fs::metadata(format!("/proc/{pid}/ns")).is_err() => {}
+            Err(_) if Facts::of(*pid).is_none_or(Facts::has_ended) => {}
             checked => checked?,
         }
     }
@@ -78,12 +79,25 @@ pub(super) fn check_root(main: i32, rootfs: &std::path::Path) -> Result<()> {
     }
 }
 
+/// Whether no program gives this process privileges that it has not.
+pub(super) fn gains_nothing(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    field(&status, "NoNewPrivs:") == "1"
+}
+
+fn field<'a>(status: &'a str, name: &str) -> &'a str {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    line.map(str::trim).unwrap_or_default()
+}
+
 struct Rule {
     /// Namespaces that are not the host's.
     own: u64,
     may: CapSet,
     gains_nothing: bool,
     is_filtered: bool,
+    /// AppArmor confines it.
+    has_profile: bool,
     /// It may change its own mounts.
     mounts_itself: bool,
     /// The user namespace of the main process, by its link.
@@ -104,12 +118,27 @@ impl Rule {
             may,
             gains_nothing: process.and_then(|p| p.no_new_privileges()).unwrap_or(false),
             is_filtered: filter.is_some(),
+            has_profile: process
+                .and_then(|process| process.apparmor_profile().as_ref())
+                .is_some_and(|name| !matches!(name.as_str(), "" | "unconfined")),
             mounts_itself: may.contains(Capability::SysAdmin) || plan.user_namespace.is_some(),
             users: link(main, "user")?,
         })
     }
 
+    /// Each of its threads, which may differ.
     fn check_process(&self, pid: i32) -> Result<()> {
+        let path = format!("/proc/{pid}/task");
+        for thread in fs::read_dir(&path).doing(path)?.flatten() {
+            let number = thread.file_name().to_string_lossy().parse();
+            if let Ok(number) = number {
+                self.check_thread(number)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_thread(&self, pid: i32) -> Result<()> {
         let more = |what: &str| {
             Err(Error::conflict(format!(
                 "process {pid} {what}, which is more than the specification allows: it is neither kept nor restored"
@@ -121,25 +150,28 @@ impl Rule {
         }
         let path = format!("/proc/{pid}/status");
         let status = fs::read_to_string(&path).doing(path)?;
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            line.map(str::trim).unwrap_or_default()
-        };
         // In a user namespace of its own capabilities are those of what it made there.
         if link(pid, "user")? == self.users {
             for name in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
-                let bits = u64::from_str_radix(field(name), 16).unwrap_or(u64::MAX);
+                let bits = u64::from_str_radix(field(&status, name), 16).unwrap_or(u64::MAX);
                 let mut has = CapSet::from_bits(bits).iter();
                 if let Some(one) = has.find(|one| !self.may.contains(*one)) {
-                    return more(&format!("has {}", capabilities::name(one)));
+                    return more(&format!("has CAP_{}", capabilities::name(one)));
                 }
             }
         }
-        if self.gains_nothing && field("NoNewPrivs:") != "1" {
+        if self.gains_nothing && field(&status, "NoNewPrivs:") != "1" {
             return more("can gain privileges");
         }
-        if self.is_filtered && field("Seccomp:") != "2" {
+        if self.is_filtered && field(&status, "Seccomp:") != "2" {
             return more("has no seccomp filter");
+        }
+        if self.has_profile {
+            let path = format!("/proc/{pid}/attr/current");
+            let profile = fs::read_to_string(&path).doing(path)?;
+            if profile.starts_with("unconfined") {
+                return more("is confined by no AppArmor profile");
+            }
         }
         Ok(())
     }
@@ -179,6 +211,10 @@ fn check_mounts(plan: &Plan, inside: &Inside) -> Result<()> {
         if KERNELS_OWN.contains(&mount.kind.as_str()) && !is_explained(plan, mount) {
             return more(&mount.point, &format!("has a file system {}", mount.kind));
         }
+    }
+    let root = inside.mounts.iter().find(|mount| mount.point == "/");
+    if plan.root_read_only && !root.is_some_and(|mount| mount.is_read_only) {
+        return more("the root", "can be written to");
     }
     for path in &plan.masked_paths {
         let Some(found) = inside.open(path) else {

@@ -22,7 +22,7 @@ use silo_sys::clone::ns;
 use silo_types::{Doing, Error, Result};
 
 use crate::{plan::Plan, shared::shares_mounts};
-use protobuf::{FEATURES, Message};
+use protobuf::{FEATURES, Message, VERSION};
 use service::{Forsaken, Service};
 
 /// Settings that both ways share, by their names on the command line.
@@ -117,6 +117,25 @@ fn check_features(tracks: bool, lazy: bool) -> Result<()> {
     };
     Err(Error::unsupported(format!(
         "criu is missing features: {lacking}"
+    )))
+}
+
+/// The first CRIU that keeps "gains no privileges" (`no_new_privs`); older ones would restore a process without.
+const KEEPS_NO_NEW_PRIVILEGES: (u64, u64) = (3, 19);
+
+/// Asks CRIU how old it is, because of a process that gains no privileges.
+///
+/// Errors: Unsupported.
+fn check_age() -> Result<()> {
+    let mut request = Message::default();
+    request.number(1, VERSION);
+    let mut service = Service::start(&[], Forsaken::Dies, || Ok(()))?;
+    let (major, minor) = service.ask(&request, |_, _| Ok(()))?.version;
+    if (major, minor) >= KEEPS_NO_NEW_PRIVILEGES {
+        return Ok(());
+    }
+    Err(Error::unsupported(format!(
+        "criu {major}.{minor} does not keep no_new_privs, which processes of this container have: criu 3.19 or newer does"
     )))
 }
 

@@ -8,6 +8,7 @@ pub(super) const RESTORE: u64 = 2;
 pub(super) const PRE_DUMP: u64 = 4;
 pub(super) const NOTIFY: u64 = 6;
 pub(super) const FEATURES: u64 = 9;
+pub(super) const VERSION: u64 = 10;
 
 /// A message in the making.
 #[derive(Clone, Debug, Default)]
@@ -83,6 +84,8 @@ pub(super) struct Answer {
     /// What CRIU and the kernel can do: follow changes of memory, bring memory later.
     pub(super) tracks: bool,
     pub(super) is_lazy: bool,
+    /// Major and minor number of CRIU.
+    pub(super) version: (u64, u64),
     pub(super) errno: u64,
     pub(super) text: String,
 }
@@ -124,6 +127,15 @@ impl Answer {
                         match (field, value) {
                             (1, Field::Number(can)) => answer.tracks = can != 0,
                             (2, Field::Number(can)) => answer.is_lazy = can != 0,
+                            _ => {}
+                        }
+                    }
+                }
+                (10, Field::Bytes(version)) => {
+                    for (field, value) in fields(version)? {
+                        match (field, value) {
+                            (1, Field::Number(major)) => answer.version.0 = major,
+                            (2, Field::Number(minor)) => answer.version.1 = minor,
                             _ => {}
                         }
                     }

@@ -16,7 +16,7 @@ use rustix::{
 use silo_cgroup::{Cgroup, Entry};
 use silo_sys::{
     clone::{self, ns},
-    mount::{MountAttr, mount_setattr},
+    mount::{MountAttr, attr, mount_setattr},
 };
 use silo_types::{Doing, Error, Result};
 
@@ -318,22 +318,39 @@ fn set_up(begun: &Begun, plan: &Plan, notice: &Answer) -> Result<()> {
     }
 }
 
-/// Settings of the network are not in the images; who sets them must be in its namespace.
+/// Settings of the network are not in the images.
 fn set_in_network(pid: i32, sysctls: &[&Sysctl]) -> Result<()> {
-    let network = open_namespace(&PathBuf::from(format!("/proc/{pid}/ns/net")))?;
-    let (told, tells) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
-        .doing("make a pipe for settings")?;
-    let child = silo_sys::process::fork().doing("fork for settings of the network")?;
-    if child == 0 {
-        let set = || -> Result<()> {
-            clone::setns(network.as_fd(), ns::NET).doing("join the network namespace")?;
-            for sysctl in sysctls {
-                fs::write(format!("/proc/sys/{}", sysctl.path), &sysctl.value)
-                    .doing_with(|| format!("set sysctl {}", sysctl.path))?;
-            }
-            Ok(())
+    inside(pid, ("net", ns::NET), || {
+        for sysctl in sysctls {
+            fs::write(format!("/proc/sys/{}", sysctl.path), &sysctl.value)
+                .doing_with(|| format!("set sysctl {}", sysctl.path))?;
+        }
+        Ok(())
+    })
+}
+
+/// A root that is to be read-only is so: CRIU 3.17 forgets it.
+fn protect_root(pid: i32) -> Result<()> {
+    inside(pid, ("mnt", ns::MOUNT), || {
+        let change = MountAttr {
+            set: attr::RDONLY,
+            ..MountAttr::default()
         };
-        if let Err(error) = set() {
+        mount_setattr(CWD.as_fd(), c"/", false, &change).doing("make the root read-only")
+    })
+}
+
+/// Does something in a namespace of this process, by a process that ends then.
+fn inside(pid: i32, (kind, flag): (&str, u64), work: impl FnOnce() -> Result<()>) -> Result<()> {
+    let namespace = open_namespace(&PathBuf::from(format!("/proc/{pid}/ns/{kind}")))?;
+    let (told, tells) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+        .doing("make a pipe for who goes inside")?;
+    let child = silo_sys::process::fork().doing("fork who goes inside")?;
+    if child == 0 {
+        let done = clone::setns(namespace.as_fd(), flag)
+            .doing_with(|| format!("join the {kind} namespace"))
+            .and_then(|()| work());
+        if let Err(error) = done {
             let _ = rustix::io::write(&tells, error.to_string().as_bytes());
         }
         silo_sys::process::exit_now(0);
@@ -342,7 +359,7 @@ fn set_in_network(pid: i32, sysctls: &[&Sysctl]) -> Result<()> {
     let mut why = String::new();
     let read = std::io::Read::read_to_string(&mut fs::File::from(told), &mut why);
     reap(child);
-    read.doing("hear of settings of the network")?;
+    read.doing("hear of who went inside")?;
     match why.is_empty() {
         true => Ok(()),
         false => Err(Error::new(silo_types::Kind::System, why)),
@@ -366,6 +383,10 @@ fn look_at(
     let checked = match main {
         None => Err(Error::internal("criu restored no first process")),
         Some(main) => confine::check_root(*main, &begun.record.rootfs)
+            .and_then(|()| match plan.root_read_only {
+                true => protect_root(*main),
+                false => Ok(()),
+            })
             .and_then(|()| confine::check(plan, &order.bundle.spec, *main, &pids))
             .and_then(|()| {
                 let path = format!("/proc/{main}/cgroup");
