@@ -524,3 +524,31 @@ fn a_killed_checkpoint_leaves_a_clear_state() {
         assert!(oci.groups().is_empty(), "{:?}", oci.groups());
     }
 }
+
+#[test]
+fn a_killed_restore_leaves_nothing_that_delete_does_not_find() {
+    if criu().is_none() {
+        return;
+    }
+    let oci = Oci::new();
+    let bundle = counting(&oci, "a", |_| {});
+    count(&oci, &bundle, "a");
+    let images = oci.host.folder("images");
+    checkpoint(&oci, "a", &images, &[]);
+    for round in 0..6u64 {
+        let words = ["restore", "-d", "--image-path", &images, "a"];
+        let mut command = oci.command(&bundle, &words);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut made = command.spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(60 * round));
+        let _ = made.kill();
+        made.wait().unwrap();
+        oci.ok(&["delete", "--force", "a"]);
+        assert!(oci.groups().is_empty(), "{:?}", oci.groups());
+        let before = counted(&oci);
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert_eq!(counted(&oci), before, "it runs on, in no group");
+    }
+    restored(&oci, &bundle, "a", &images);
+    counts_on(&oci);
+}
