@@ -178,9 +178,7 @@ fn run(globals: &Globals, words: &[OsString]) -> Result<i32, Failure> {
     if verb.starts {
         silo_runtime::ensure_sealed()?;
         if globals.log.debug {
-            for line in seal_told(silo_runtime::seal()?) {
-                globals.log.debug(&line);
-            }
+            globals.log.debug(&seal_told(silo_runtime::seal()?));
         }
     }
     globals
@@ -221,27 +219,17 @@ fn check_count(verb: &Verb, words: &Words) -> Result<()> {
 }
 
 /// How this program is kept from being written to, in the words that readers of runc's log look for.
-fn seal_told(seal: Seal) -> Vec<String> {
+fn seal_told(seal: Seal) -> String {
     let name = called().unwrap_or(NAMES[0]);
-    match seal {
-        Seal::Clone => vec![
-            format!(
-                "{name} exeseal: using /proc/self/exe clone: a read-only one of the mount on which the file lies"
-            ),
-            format!(
-                "{name} exeseal: using overlayfs for sealed /proc/self/exe: no, the clone does what one would do"
-            ),
-        ],
-        Seal::ReadOnly => vec![format!(
-            "{name} exeseal: the program lies on a read-only mount"
-        )],
-        Seal::Copy => vec![format!(
-            "{name} exeseal: using a sealed copy of /proc/self/exe in memory"
-        )],
-        Seal::Others => vec![format!(
-            "{name} exeseal: the program belongs to another user"
-        )],
-    }
+    let how = match seal {
+        Seal::Clone => {
+            "using /proc/self/exe clone: a read-only one of the mount on which the file lies"
+        }
+        Seal::ReadOnly => "the program lies on a read-only mount",
+        Seal::Copy => "using a sealed copy of /proc/self/exe in memory",
+        Seal::Others => "the program belongs to another user",
+    };
+    format!("{name} exeseal: {how}")
 }
 
 /// As callers read it: name and version, and the specification that is implemented.
