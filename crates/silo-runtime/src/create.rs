@@ -112,6 +112,8 @@ pub struct Created {
     pidfd: OwnedFd,
     channel: Channel,
     terminal: Option<OwnedFd>,
+    /// Its first process stays above the program and never becomes it.
+    has_init: bool,
 }
 
 /// A container that runs.
@@ -203,6 +205,7 @@ pub fn create(request: Request<'_>) -> Result<Created> {
         pidfd,
         channel: channel.ok_or_else(|| Error::internal("no start channel"))?,
         terminal: None,
+        has_init: request.init,
     };
     if let Some(placing) = request.standalone.placing {
         created.placed(placing)?;
@@ -455,6 +458,8 @@ impl Created {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let id = rustix::process::WaitId::PidFd(self.pidfd.as_fd());
         match rustix::process::waitid(id, options) {
+            // An init's exit code is its program's, which may have ended already.
+            Ok(Some(status)) if self.has_init && status.exit_status().is_some() => None,
             Ok(Some(status)) if !executed(self.pid) => Some(Error::internal(format!(
                 "the container's first process ended before its program ({})",
                 match (status.exit_status(), status.terminating_signal()) {

@@ -62,8 +62,10 @@ impl Finish<'_> {
             return error;
         }
         if self.reaper {
+            reaper::show();
             match silo_sys::process::fork() {
                 Ok(0) => {
+                    let _ = passage::hide();
                     let _ = rustix::process::setpgid(None, None);
                 }
                 Ok(child) => {

@@ -14,11 +14,15 @@ use silo_sys::{process::exit_now, signal::SignalFd};
 /// Signals that mean something to the program itself are handed on; SIGCHLD is ours.
 const CHILD: i32 = 17;
 
+/// Lets others see its descriptors, as they see those of any first process: programs write to /proc/1/fd/1 what is meant for the
+/// container's log. Before the program is there.
+pub(crate) fn show() {
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable);
+}
+
 /// Serves as the first process for `child`, which is its child; ends with its exit code, or 128 and the signal.
 pub(crate) fn serve(child: i32) -> ! {
     let _ = rustix::thread::set_name(c"silo-init");
-    // Programs write to /proc/1/fd/1 what is meant for the container's log.
-    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable);
     give_terminal(child);
     // All but KILL and STOP, which nobody can take, and faults of our own.
     let own_faults = [4, 5, 7, 8, 9, 11, 19];
