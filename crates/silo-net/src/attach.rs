@@ -78,6 +78,16 @@ pub enum Orphan {
     Link(String),
 }
 
+impl Orphan {
+    /// Whether it was made for this container, by the digits of the id that it carries.
+    pub fn belongs_to(&self, id: &ContainerId) -> bool {
+        match self {
+            Orphan::Lease(lease) => lease.owner == ipam::owner_of(id.as_str()),
+            Orphan::Link(name) => *name == host_name(id.as_str()),
+        }
+    }
+}
+
 impl Bridge {
     /// Sees to the bridge and leases an address. The lease is the only thing made per container.
     pub fn prepare(&self, request: &Request<'_>) -> Result<Pending> {

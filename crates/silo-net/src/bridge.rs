@@ -333,6 +333,35 @@ impl Bridge {
         Ok(folder)
     }
 
+    /// The same if nobody else has it; `None` also where the network has no folder.
+    pub(crate) fn try_lock(&self) -> Result<Option<std::fs::File>> {
+        let doing = || format!("lock {}", self.dir.display());
+        let folder = match std::fs::File::open(&self.dir) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            other => other.doing_with(doing)?,
+        };
+        match folder.try_lock() {
+            Ok(()) => Ok(Some(folder)),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+            Err(std::fs::TryLockError::Error(error)) => Err(error).doing_with(doing),
+        }
+    }
+
+    pub(crate) fn has_folder(&self) -> bool {
+        self.dir.exists()
+    }
+
+    pub(crate) fn recorded_subnet(&self) -> Result<Option<Subnet>> {
+        Ok(self.record()?.map(|record| record.subnet))
+    }
+
+    /// The link of this name if this network made it.
+    pub(crate) fn own_link(&self) -> Result<Option<Link>> {
+        let record = self.record()?;
+        let link = link::find(&mut Socket::route()?, &self.name)?;
+        Ok(link.filter(|link| self.is_ours(link, record.as_ref())))
+    }
+
     /// Removes the network: ports, bridge, rules, leases, record. Goes on past failures and returns the first. Containers that
     /// are attached lose their connection; a name that somebody else's link has is left alone.
     pub fn remove_all(&self) -> Result<Removed> {

@@ -81,6 +81,11 @@ pub fn remove(bridge: &str) -> Result<bool> {
     }
 }
 
+/// Whether this is the comment of a table that a Silo of any version has made.
+pub fn is_comment(text: &str) -> bool {
+    text.starts_with("silo rules ")
+}
+
 fn comment(subnet: Subnet) -> String {
     format!("silo rules {VERSION} for {subnet}")
 }

@@ -8,7 +8,7 @@
 //! none     configure_loopback
 //! moved    Devices::find ─ move_to ─ (Moved::take_back)      of a specification of others, see `silo oci`
 //! files    files::hosts, files::hostname, files::resolv_conf
-//! doctor   Bridge::orphans, remove_orphan, remove_all
+//! doctor   Bridge::orphans, remove_orphan, flaw, remove_bridge_and_rules, try_all
 //! ```
 //!
 //! **What stays.** The bridge, its rules and one turned-on setting (`net.ipv4.ip_forward`) stay when no container runs, as
@@ -30,6 +30,7 @@
 
 mod attach;
 mod bridge;
+mod condition;
 pub mod files;
 mod firewall;
 mod ipam;
@@ -46,6 +47,7 @@ pub use attach::{
     configure_loopback,
 };
 pub use bridge::{Bridge, DEFAULT_BRIDGE, Ensured, Network, Removed};
+pub use condition::{Flaw, try_all};
 pub use ipam::Lease;
 pub use link::Netns;
 pub use moved::{Devices, Moved, Wanted};

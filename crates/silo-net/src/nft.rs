@@ -224,6 +224,26 @@ pub fn has_table(socket: &mut Socket, table: &str, comment: &str) -> Result<bool
     }
 }
 
+/// The comment of a table, empty without one; `None`: there is no such table.
+pub fn table_comment(socket: &mut Socket, table: &str) -> Result<Option<String>, Failure> {
+    let mut batch = socket.batch();
+    batch.begin(GETTABLE, 0, format!("look up nftables table {table}"));
+    batch.body(&[IPV4, 0, 0, 0]);
+    batch.text(TABLE_NAME, table);
+    let found = socket.query(batch, |message| {
+        let mut all = message::attributes_after(message.body, NFGENMSG);
+        let data = all.find(|(kind, _)| *kind == TABLE_USERDATA);
+        // Kind and length go before the text.
+        data.map_or_else(String::new, |(_, data)| {
+            message::text(data.get(2..).unwrap_or_default())
+        })
+    });
+    match found {
+        Err(failure) if failure.errno() == Some(Errno::NOENT) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
 /// A refusal by a kernel that lacks nf_tables or one of its parts, in words that say so.
 pub fn explain(failure: Failure) -> Error {
     let missing = [
