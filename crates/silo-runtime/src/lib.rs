@@ -38,6 +38,7 @@ pub mod seccomp;
 mod shared;
 pub mod state;
 mod sysctl;
+mod trial;
 mod view;
 mod warn;
 
@@ -50,4 +51,5 @@ pub use process::retitle;
 pub use rootfs::{CgroupHierarchy, CgroupView, Root};
 pub use sealed::{Seal, ensure_sealed, seal};
 pub use shared::shares_mounts;
+pub use trial::try_id_mapped_mount;
 pub use warn::Warn;
