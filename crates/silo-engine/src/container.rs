@@ -81,10 +81,21 @@ impl Engine {
     pub fn list(&self) -> Result<Vec<Container>> {
         let found = store::scan(&self.paths)?;
         for aside in &found.removed {
-            self.finish_removal(aside)?;
+            // One that cannot be removed, such as for a mount in it, must not hide the others; `doctor` tells.
+            let _ = self.finish_removal(aside);
         }
         self.clear_graveyard();
-        self.read_all(&found)
+        let (all, unfinished) = self.read_all(&found)?;
+        for id in unfinished {
+            let _ = store::remove_debris(&self.paths, id);
+        }
+        Ok(all)
+    }
+
+    /// The same, and nothing is tidied: for `doctor`, which tells first.
+    pub fn look(&self) -> Result<Vec<Container>> {
+        self.read_all(&store::scan(&self.paths)?)
+            .map(|(all, _)| all)
     }
 
     /// Names of the containers that are made of an image.
@@ -95,22 +106,24 @@ impl Engine {
         Ok(users.map(|c| c.name().to_owned()).collect())
     }
 
-    /// The containers of a scan, the newest first.
-    pub(crate) fn read_all(&self, found: &store::Scan) -> Result<Vec<Container>> {
+    /// The containers of a scan, the newest first, and those that are not finished.
+    fn read_all<'s>(
+        &self,
+        found: &'s store::Scan,
+    ) -> Result<(Vec<Container>, Vec<&'s ContainerId>)> {
         let mut all = Vec::with_capacity(found.ids.len());
+        let mut unfinished = Vec::new();
         for id in &found.ids {
             match self.container(id) {
                 Ok(container) => all.push(container),
-                Err(e) if e.kind() == Kind::NotFound => {
-                    store::remove_debris(&self.paths, id)?;
-                }
+                Err(e) if e.kind() == Kind::NotFound => unfinished.push(id),
                 // One that cannot be read must not hide the others; asking for it by name says why.
                 Err(_) => {}
             }
         }
         // They are large: each is moved once.
         all.sort_by_cached_key(|c| std::cmp::Reverse(c.config.created));
-        Ok(all)
+        Ok((all, unfinished))
     }
 
     /// Reads a container; one whose monitor died is repaired first.

@@ -15,11 +15,7 @@ use std::{
 use silo_net::{Bridge, NetAttachment, Netns, Pending, Request, files};
 use silo_types::{ContainerConfig, ContainerId, Doing, Error, NetworkMode, Result};
 
-use crate::{
-    Engine,
-    doctor::{Finding, left},
-    store,
-};
+use crate::{Engine, store};
 
 /// The host's own resolver configuration.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -114,27 +110,13 @@ impl Engine {
 
     /// Killed between the lease and its record: the lease names its owner.
     fn detach_by_id(&self, id: &ContainerId) -> Result<()> {
-        let others: Vec<ContainerId> = store::ids(&self.paths)?
-            .into_iter()
-            .filter(|other| other != id)
-            .collect();
         let bridge = self.bridge()?;
-        for orphan in bridge.orphans(&others)? {
-            bridge.remove_orphan(&orphan)?;
+        for orphan in bridge.orphans(&[])? {
+            if orphan.belongs_to(id) {
+                bridge.remove_orphan(&orphan)?;
+            }
         }
         Ok(())
-    }
-
-    pub(crate) fn orphan_network(&self, live: &[ContainerId], fix: bool, found: &mut Vec<Finding>) {
-        let Ok(bridge) = self.bridge() else { return };
-        for orphan in bridge.orphans(live).unwrap_or_default() {
-            let fixed = fix && bridge.remove_orphan(&orphan).is_ok();
-            let text = match &orphan {
-                silo_net::Orphan::Lease(lease) => format!("address lease {}", lease.address),
-                silo_net::Orphan::Link(name) => format!("network link {name}"),
-            };
-            found.push(left("network", text, fixed));
-        }
     }
 }
 

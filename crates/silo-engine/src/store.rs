@@ -264,7 +264,7 @@ pub(crate) struct Aside {
 }
 
 impl Aside {
-    fn parse(folder: &str) -> Option<Aside> {
+    pub(crate) fn parse(folder: &str) -> Option<Aside> {
         let (how, id) = folder.strip_prefix(".removed")?.split_once('-')?;
         let volumes = match how {
             "" => false,

@@ -97,7 +97,7 @@ impl Engine {
     pub fn volume_users(&self, name: &str) -> Result<Vec<String>> {
         let uses = |mount: &MountSpec| matches!(&mount.kind, MountKind::Volume { name: used, .. } if used == name);
         Ok(self
-            .read_all(&store::scan(&self.paths)?)?
+            .look()?
             .iter()
             .filter(|c| c.config.files.mounts.iter().any(uses))
             .map(|c| c.id().short().to_owned())
@@ -128,7 +128,7 @@ impl Engine {
         }
     }
 
-    fn delete_volume(&self, name: &str) -> Result<()> {
+    pub(crate) fn delete_volume(&self, name: &str) -> Result<()> {
         let folder = open_folder(&self.paths.volumes())?;
         silo_image::remove_tree(folder, name)
     }

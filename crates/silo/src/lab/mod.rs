@@ -35,7 +35,7 @@ use self::{player::Player, script::Script};
 use crate::output::print_line;
 
 pub use terminal::{ON_TERMINAL, on_terminal};
-pub use world::PARENT;
+pub use world::{PARENT, clear_leftovers, leftovers};
 
 /// HUP, INT, QUIT, TERM end it; WINCH is another size.
 const SIGNALS: [i32; 5] = [1, 2, 3, 15, WINCH];

@@ -249,8 +249,37 @@ fn notes(engine: &Engine) -> PathBuf {
     engine.paths().run.join("lab")
 }
 
+/// What labs that were killed have left, for `doctor`.
+pub fn leftovers(engine: &Engine) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    let mut living = Vec::new();
+    let entries = std::fs::read_dir(notes(engine));
+    for entry in entries.into_iter().flatten().flatten() {
+        let group = entry.file_name().to_string_lossy().into_owned();
+        let Ok(file) = File::open(entry.path()) else {
+            continue;
+        };
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(_) => living.push(group),
+            Ok(()) => found.push(format!(
+                "group and containers of {group}, a lab that was killed"
+            )),
+        }
+    }
+    for container in engine.look()? {
+        let parent = container.config.resources.cgroup_parent.trim_matches('/');
+        if parent.starts_with(GROUP) && !living.iter().any(|group| group == parent) {
+            found.push(format!(
+                "container {} of a lab that was killed",
+                container.name()
+            ));
+        }
+    }
+    Ok(found)
+}
+
 /// Removes what labs that were killed have left: containers, groups, the network.
-fn clear_leftovers(engine: &Engine) -> Result<()> {
+pub fn clear_leftovers(engine: &Engine) -> Result<()> {
     let Ok(entries) = std::fs::read_dir(notes(engine)) else {
         return clear_containers(engine, &[]);
     };
@@ -274,6 +303,8 @@ fn clear_leftovers(engine: &Engine) -> Result<()> {
         let _ = std::fs::remove_file(&path);
     }
     clear_containers(engine, &living)?;
+    // Not while another lab has its note there.
+    let _ = std::fs::remove_dir(notes(engine));
     match living.is_empty() {
         true => forget_network(engine, had_network),
         false => Ok(()),
@@ -345,7 +376,7 @@ fn forget_network(engine: &Engine, had_network: bool) -> Result<()> {
         return Ok(());
     }
     engine.bridge()?.remove_all()?;
-    engine.doctor(true)?;
+    engine.orphans(true)?;
     engine.remove_empty_group()
 }
 

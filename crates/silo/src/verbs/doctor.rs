@@ -7,7 +7,8 @@ use silo_types::Result;
 
 use crate::{
     cli::{Context, Run},
-    output::{Style, print},
+    lab,
+    output::{Sheet, json_line, print, wants_json},
 };
 
 /// Its flags.
@@ -16,38 +17,44 @@ pub struct Doctor {
     /// Remove what was left behind
     #[arg(long)]
     fix: bool,
-    /// json
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        default_value = "",
-        hide_default_value = true
-    )]
-    format: String,
+    /// json: all findings as a document
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
 }
 
 impl Run for Doctor {
     /// 1 while something is left behind.
     fn run(self, context: &Context) -> Result<i32> {
-        let report = context.engine()?.doctor(self.fix)?;
+        let json = wants_json(self.format.as_deref())?;
+        let engine = context.engine()?;
+        let mut report = engine.doctor(self.fix)?;
+        // Labs that were killed: each of their containers is healthy for itself.
+        let labs = lab::leftovers(&engine)?;
+        let fixed = self.fix && !labs.is_empty();
+        if fixed {
+            lab::clear_leftovers(&engine)?;
+        }
+        let of_lab = |text: String| Finding {
+            area: "lab",
+            name: "lab",
+            text,
+            advice: String::new(),
+            trouble: true,
+            fixed,
+        };
+        report.orphans.extend(labs.into_iter().map(of_lab));
         let left = report.orphans.iter().any(|found| !found.fixed);
-        if self.format == "json" {
+        if json {
             let list = |findings: &[Finding]| findings.iter().map(as_json).collect::<Vec<_>>();
             let document = json!({"host": list(&report.host), "orphans": list(&report.orphans)});
-            print(&format!("{document}\n"))?;
+            print(&json_line(&document)?)?;
             return Ok(i32::from(left));
         }
-        let style = Style::of_stdout();
-        let mut text = style.bold("Host") + "\n";
-        for found in &report.host {
-            text += &line(style, found);
-        }
-        text += &format!("\n{}\n", style.bold("Left behind by a crash"));
-        for found in &report.orphans {
-            text += &line(style, found);
-        }
+        let mut text = page("What this host can enforce", &report.host, "MISSING");
+        let orphans = page("Left behind by a crash", &report.orphans, "left");
+        text += &format!("\n{orphans}");
         if report.orphans.is_empty() {
-            text += "  nothing\n";
+            text += "nothing\n";
         } else if left {
             text += "\nRun 'silo doctor --fix' to remove it.\n";
         }
@@ -56,20 +63,34 @@ impl Run for Doctor {
     }
 }
 
-fn line(style: Style, found: &Finding) -> String {
-    let mark = match (found.trouble, found.fixed) {
-        (false, _) => style.green("ok     "),
-        (true, true) => style.green("removed"),
-        (true, false) => style.red("missing"),
-    };
-    let mark = match found.area {
-        "kernel" | "host" => mark,
-        _ if found.trouble && !found.fixed => style.red("left   "),
-        _ => mark,
-    };
-    format!("  {mark}  {:<10} {}\n", found.area, found.text)
+fn page(title: &str, findings: &[Finding], trouble: &str) -> String {
+    let mut sheet = Sheet::new(title);
+    for found in findings {
+        let text = match found.advice.as_str() {
+            "" => found.text.clone(),
+            advice => format!("{}; {advice}", found.text),
+        };
+        sheet.line(
+            &format!("{:<7}  {}", mark(found, trouble), found.area),
+            text,
+        );
+    }
+    sheet.text()
+}
+
+/// In words: colours alone would not be seen by all.
+fn mark<'a>(found: &Finding, trouble: &'a str) -> &'a str {
+    match (found.trouble, found.fixed) {
+        (true, true) => "removed",
+        (true, false) => trouble,
+        (false, _) if found.advice.is_empty() => "ok",
+        (false, _) => "note",
+    }
 }
 
 fn as_json(found: &Finding) -> serde_json::Value {
-    json!({"area": found.area, "text": found.text, "trouble": found.trouble, "fixed": found.fixed})
+    json!({
+        "area": found.area, "name": found.name, "text": found.text, "advice": found.advice,
+        "trouble": found.trouble, "fixed": found.fixed
+    })
 }

@@ -13,10 +13,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::common::{Host, Running, kernel, patient, until};
 
 /// xorshift64*
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    fn new(what: &str) -> Random {
+    pub fn new(what: &str) -> Random {
         let now = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap();
@@ -28,7 +28,7 @@ impl Random {
         Random(seed | 1)
     }
 
-    fn below(&mut self, most: u64) -> u64 {
+    pub fn below(&mut self, most: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -37,7 +37,7 @@ impl Random {
 }
 
 /// How many kills for each of the four verbs.
-fn rounds() -> u64 {
+pub fn rounds() -> u64 {
     let all = std::env::var("SILO_TEST_KILLS")
         .ok()
         .and_then(|s| s.parse().ok());
@@ -51,7 +51,7 @@ enum Victim {
 }
 
 /// Kills, and waits until it has taken effect.
-fn kill(pid: i32) {
+pub fn kill(pid: i32) {
     if let Some(raw) = Pid::from_raw(pid) {
         let _ = kill_process(raw, Signal::KILL);
         until("the end of what was killed", || !kernel::alive(pid));
@@ -59,7 +59,7 @@ fn kill(pid: i32) {
 }
 
 /// Monitors of this host, by the name that they give themselves.
-fn monitors(host: &Host) -> Vec<i32> {
+pub fn monitors(host: &Host) -> Vec<i32> {
     let mark = format!("SILO_TEST_HOST={}\0", host.mark()).into_bytes();
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
@@ -151,7 +151,7 @@ fn monitor_death_is_told(host: &Host, name: &str, pid: i32, case: &str) {
     assert!(!kernel::alive(pid), "{case}: its main process lives on");
 }
 
-fn clear(host: &Host) {
+pub fn clear(host: &Host) {
     let ids = host.ok(&["ps", "-aq"]);
     let ids: Vec<&str> = ids.lines().collect();
     if !ids.is_empty() {

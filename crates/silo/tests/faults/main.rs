@@ -4,6 +4,7 @@
 mod common;
 
 mod disk;
+mod doctor;
 mod kills;
 mod nonsense;
 mod orphans;
