@@ -25,6 +25,7 @@ pub mod parse;
 mod path;
 mod stats;
 pub mod systemd;
+mod vacate;
 
 pub use cgroup::{Cgroup, Entry, Existing};
 pub use layout::{Controller, Controllers, Hierarchy, Layout, Mode, Version};

@@ -7,6 +7,7 @@ use crate::Existing;
 use crate::file;
 use crate::layout::{Controller, Controllers, Hierarchy, Layout, Version};
 use crate::path::CgroupPath;
+use crate::vacate::{is_namespace_root, vacate};
 use rustix::io::Errno;
 use silo_types::{Doing, Error, Result};
 
@@ -197,6 +198,11 @@ fn enable(
         let control = format!("{}/cgroup.subtree_control", hierarchy.dir(parent));
         let on = file::read(&control).doing_with(|| format!("read {control}"))?;
         let missing = wanted.without(Controllers::from_v2_names(&on));
+        if parent.is_empty() && !missing.is_empty() && is_namespace_root(hierarchy) {
+            // Before: some controllers can be handed down beside processes, and then neither those nor the processes can move.
+            // Where it fails, the kernel's refusal is told below.
+            let _ = vacate(&hierarchy.dir(""));
+        }
         for one in missing.iter() {
             let outcome = file::write(&control, &format!("+{}", one.v2_name()));
             if let Err(errno) = outcome
@@ -212,8 +218,8 @@ fn enable(
     };
     let name = lost.v2_name();
     Err(Error::unsupported(match reason {
-        Some((control, Errno::BUSY)) => format!(
-            "the {name} controller cannot be enabled in {control}: that group has processes of its own: move them into a group below it, or choose another parent"
+        Some((control, Errno::BUSY | Errno::OPNOTSUPP)) => format!(
+            "the {name} controller cannot be enabled in {control}: that group has processes of its own: move them into a group below it, such as 'init', or choose another parent"
         ),
         Some((control, errno)) => format!(
             "the {name} controller cannot be enabled in {control} ({errno}): it must be delegated to the parent group"

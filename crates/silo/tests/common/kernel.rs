@@ -101,6 +101,12 @@ pub fn hierarchies() -> Vec<Hierarchy> {
     found
 }
 
+/// Whether this is the emulated machine of tests/vm, which may be harmed: its kernel was started with that word.
+pub fn is_emulated() -> bool {
+    let words = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    words.split_whitespace().any(|word| word == "silo.emulated")
+}
+
 /// Whether the host has this controller in version 1.
 fn is_v1(controller: &str) -> Option<PathBuf> {
     let has = |h: &Hierarchy| h.controllers.iter().any(|c| c == controller);

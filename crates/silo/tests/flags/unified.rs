@@ -156,3 +156,73 @@ fn half_a_processor_is_half() {
     let share: f64 = share.trim().trim_end_matches('%').trim().parse().unwrap();
     assert!(share > 50.0, "{share}");
 }
+
+/// As inside a container of another engine: a control group namespace whose topmost group has processes in it.
+#[test]
+fn a_delegated_root_with_processes_is_vacated() {
+    if !is_unified() || !kernel::is_emulated() {
+        println!("skipped: it makes a group at the root, which is the emulated machine's alone");
+        return;
+    }
+    let host = Host::new();
+    let nest = Path::new("/sys/fs/cgroup/nest");
+    fs::create_dir_all(nest).unwrap();
+    let silo = |words: &[&str]| {
+        let command = host.command(words);
+        let all = std::iter::once(command.get_program()).chain(command.get_args());
+        let all: Vec<String> = all.map(|w| w.to_string_lossy().into_owned()).collect();
+        format!("'{}'", all.join("' '"))
+    };
+    let limited = silo(&[
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "-m",
+        "64m",
+        "lab",
+        "echo",
+        "held",
+    ]);
+    let outside = format!("{limited} 2>&1");
+    let inside = format!(
+        "umount /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup; sleep 600 & {limited}; {limited}; cat /sys/fs/cgroup/cgroup.procs; \
+         wc -l < /sys/fs/cgroup/init/cgroup.procs; {}; kill $!",
+        silo(&["doctor"])
+    );
+    let enter = |script: &str| {
+        let words = format!(
+            "echo 0 > {}/cgroup.procs; exec unshare --cgroup --mount sh -c {}",
+            nest.display(),
+            shell_word(script)
+        );
+        let out = std::process::Command::new("sh")
+            .args(["-c", &words])
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr)
+    };
+    // Without the namespace's own view there is nothing that could be done.
+    let said = enter(&outside);
+    assert!(said.contains("mount the namespace's own view"), "{said}");
+    let said = enter(&inside);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines[..2], ["held", "held"], "{said}");
+    // Nothing is left in the topmost group; the shell, its sleeper and wc are below.
+    let count: u32 = lines[2].trim().parse().unwrap_or_else(|_| panic!("{said}"));
+    assert!(count >= 2, "{said}");
+    assert!(
+        said.contains("memory: enforced") && said.trim_end().ends_with("nothing"),
+        "{said}"
+    );
+    until("the groups to be empty", || {
+        for group in ["init", &host.group(), ""] {
+            let _ = fs::remove_dir(nest.join(group));
+        }
+        !nest.exists()
+    });
+}
+
+fn shell_word(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
