@@ -281,7 +281,18 @@ fn clone_into(
     if let Some(own) = own {
         clone::setns(own.as_fd(), ns::PID).doing("return to the own pid namespace")?;
     }
-    match cloned.doing("clone the first process")? {
+    let cloned = cloned.map_err(|error| {
+        let is_outside = error.kind() == std::io::ErrorKind::NotFound && cgroup.is_some();
+        match is_outside {
+            // clone(2): a group that this namespace of control groups does not have.
+            true => Error::unsupported(
+                "the container's control group lies outside of this process's control group namespace: mount the namespace's own view, \
+                 'umount /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup', and try again",
+            ),
+            false => Error::system("clone the first process", error),
+        }
+    });
+    match cloned? {
         Cloned::Parent { pid, pidfd } => Ok((pid, pidfd)),
         Cloned::Child => Err(Error::internal("the child returned")),
     }
