@@ -131,12 +131,9 @@ impl Monitor<'_> {
             .map(|kill| self.victim(kill))
             .collect();
         // The kernel's log may be closed to us or have run over: the counter still says that it happened.
-        while victims.len() < count {
-            victims.push(Victim {
-                time: now(),
-                limit_bytes: self.own_limit(),
-                ..Victim::default()
-            });
+        if victims.len() < count {
+            let unnamed = self.unnamed_victim();
+            victims.resize(count, unnamed);
         }
         let available = Proc::host().and_then(|proc| proc.meminfo());
         let next = self.next_candidate(&victims);
@@ -150,6 +147,28 @@ impl Monitor<'_> {
         let surplus = self.state.victims.len().saturating_sub(MOST_VICTIMS);
         self.state.victims.drain(..surplus);
         let _ = self.locked.write_state(&self.state);
+    }
+
+    /// One that the kernel's log does not name. That no limit was hit, its own or of a group above, leaves the machine.
+    fn unnamed_victim(&self) -> Victim {
+        let limit_bytes = self.own_limit();
+        let hits = || {
+            let memory = self.main.as_ref()?.cgroup.stats().ok()?.memory?;
+            memory.limit_hits
+        };
+        let group = self.state.cgroup.as_str();
+        let mut above = group.match_indices('/').skip(1).map(|(at, _)| &group[..at]);
+        let is_own = limit_bytes > 0 && hits() != Some(0);
+        let is_machine = !is_own && !above.any(|group| self.limit_of(group).is_some());
+        Victim {
+            time: now(),
+            limit_bytes: if is_machine { 0 } else { limit_bytes },
+            scope: match is_machine {
+                true => OomScope::Machine,
+                false => OomScope::Unknown,
+            },
+            ..Victim::default()
+        }
     }
 
     fn own_limit(&self) -> u64 {

@@ -145,6 +145,8 @@ fn out_of_memory() {
     unnamed.oom_killed = true;
     unnamed.victims = vec![victim(0, OomScope::Unknown)];
     unnamed.is(Cause::OutOfMemory, Grade::Likely, "does not name who");
+    unnamed.victims = vec![victim(0, OomScope::Machine)];
+    unnamed.is(Cause::OutOfMemory, Grade::Likely, "the host ran out");
     // A child's death long before is another story.
     let mut other = Case::killed();
     other.victims = vec![victim(9999, OomScope::Own)];

@@ -313,7 +313,7 @@ fn out_of_memory(facts: &Facts<'_>, victim: &Victim, grade: Grade) -> Verdict {
             "at the limit of {limit} of {}, a group above it",
             victim.group
         ),
-        (OomScope::Machine, _) => "in the whole machine".to_owned(),
+        (OomScope::Machine, _) => "in the whole machine: the host ran out".to_owned(),
         (OomScope::Unknown, 0) => "somewhere above it".to_owned(),
         (OomScope::Unknown, _) => format!("at its own limit of {limit}, or above it"),
     };
@@ -324,6 +324,11 @@ fn out_of_memory(facts: &Facts<'_>, victim: &Victim, grade: Grade) -> Verdict {
             victim.kills.max(1)
         ));
     let verdict = match victim.host_pid {
+        0 if victim.scope == OomScope::Machine => verdict
+            .from(
+                "no limit of its own or of a group above was reached, so the machine's memory was",
+            )
+            .from("the kernel's log does not name who was killed"),
         0 => verdict.from("the kernel's log does not name who was killed"),
         pid => verdict.from(format!("the kernel's log names host pid {pid}")),
     };

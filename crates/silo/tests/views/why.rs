@@ -99,6 +99,54 @@ fn memory_at_the_ceiling_above() {
     assert_eq!(facts["victims"][0]["limitBytes"], 64 * MIB, "{facts}");
 }
 
+/// The machine itself runs out: only where the machine is one to throw away.
+#[test]
+fn memory_of_the_whole_machine() {
+    if !kernel::is_emulated() {
+        println!(
+            "skipped: it takes the memory of the whole machine, which only tests/vm can spare"
+        );
+        return;
+    }
+    let host = Host::alone();
+    assert_eq!(run(&host, "hungry", &["lab", "saturate-mem"]), 137);
+    let said = "in the whole machine: the host ran out";
+    let facts = is(&host, "hungry", "outOfMemory", "certain", said);
+    let victim = &facts["victims"][0];
+    assert_eq!(victim["scope"], "machine", "{facts}");
+    assert_eq!(
+        (victim["command"].as_str(), victim["limitBytes"].as_u64()),
+        (Some("saturate-mem"), Some(0)),
+        "{facts}"
+    );
+    let text = host.ok(&["why", "hungry"]);
+    assert!(text.contains("it ran out itself"), "{text}");
+
+    // Where the kernel's log says nothing it follows from limits that were not reached.
+    for (name, limit) in [("unseen", "0"), ("roomy", "1000g")] {
+        let words = [
+            "run",
+            "--name",
+            name,
+            "--network",
+            "none",
+            "-m",
+            limit,
+            "lab",
+            "saturate-mem",
+        ];
+        let silo = host.command(&words);
+        let mut command = std::process::Command::new("unshare");
+        let script = "mount --bind /dev/null /dev/kmsg && exec \"$@\"";
+        command.args(["--mount", "sh", "-c", script, "sh"]);
+        command.arg(silo.get_program()).args(silo.get_args());
+        let ran = host.finish(command, &words, b"");
+        assert_eq!(ran.code, 137, "{ran}");
+        let facts = is(&host, name, "outOfMemory", "likely", said);
+        assert_eq!(facts["victims"][0]["scope"], "machine", "{facts}");
+    }
+}
+
 #[test]
 fn a_victim_beside_a_first_process_that_lives() {
     let host = Host::new();
