@@ -419,14 +419,11 @@ impl Recipe<'_> {
         }
     }
 
-    /// The groups as they look from inside their namespace.
+    /// The container's own groups and no others: whether they look like the topmost ones is the namespace's part.
     fn cgroup_mounts(&self, script: &mut Script, target: &str, options: &str) {
         let hierarchies = match CgroupView::of(&self.layout) {
             CgroupView::V2 => {
-                script.line(format!(
-                    "mount -t cgroup2 -o {} cgroup {target}",
-                    word(options)
-                ));
+                self.own_group(script, 0, target, options);
                 return;
             }
             CgroupView::V1(hierarchies) => hierarchies,
@@ -440,16 +437,10 @@ impl Recipe<'_> {
             "mount -t tmpfs -o {},mode=755 cgroup {target}",
             word(&writable)
         ));
-        for hierarchy in &hierarchies {
+        for (at, hierarchy) in hierarchies.iter().enumerate() {
             let place = format!("{target}/{}", word(&hierarchy.name));
-            let mut own = vec![options];
-            own.extend(hierarchy.options.iter().map(String::as_str));
             script.line(format!("mkdir {place}"));
-            script.line(format!(
-                "mount -t {} -o {} cgroup {place}",
-                hierarchy.kind,
-                word(&own.join(","))
-            ));
+            self.own_group(script, at, &place, options);
             for link in &hierarchy.links {
                 script.line(format!(
                     "ln -s {} {target}/{}",
@@ -461,6 +452,16 @@ impl Recipe<'_> {
         if options.split(',').any(|o| o == "ro") {
             script.line(format!("mount -o remount,{} {target}", word(options)));
         }
+    }
+
+    fn own_group(&self, script: &mut Script, hierarchy: usize, target: &str, options: &str) {
+        let group = Cgroup::at(&self.layout, &self.group);
+        script.line(format!(
+            "mount --bind {} {target}",
+            word(group.dir(hierarchy))
+        ));
+        script.line(format!("mount --make-private {target}"));
+        script.line(format!("mount -o remount,bind,{} {target}", word(options)));
     }
 
     fn fill_dev(&self, script: &mut Script) {

@@ -151,9 +151,13 @@ fn the_same_by_hand() {
             "host",
             "--ipc",
             "host",
+            "--cgroupns",
+            "host",
         ],
     );
     compare(&host, "box", "600");
+    let said = host.ok(&["explain", "box"]);
+    assert!(said.contains("it sees its own alone"), "{said}");
 }
 
 fn compare(host: &Host, name: &str, argument: &str) {
@@ -272,6 +276,8 @@ fn roots(silos: i32, by_hand: i32) {
             .collect::<Vec<_>>()
     };
     assert_eq!(mounts(silos), mounts(by_hand));
+    own_groups_alone(silos);
+    own_groups_alone(by_hand);
     for folder in ["", "etc", "bin", "dev", "given", "scratch"] {
         let names = |pid: i32| {
             let path = format!("/proc/{pid}/root/{folder}");
@@ -288,6 +294,26 @@ fn roots(silos: i32, by_hand: i32) {
     }
     let name = |pid: i32| fs::read_to_string(format!("/proc/{pid}/root/etc/hostname")).unwrap();
     assert_eq!(name(silos), name(by_hand));
+}
+
+/// Below /sys/fs/cgroup lie the container's own groups, in which there is no other, whatever its namespace.
+fn own_groups_alone(pid: i32) {
+    let top = format!("/proc/{pid}/root/sys/fs/cgroup");
+    let folders = |path: &str| -> Vec<String> {
+        let all = fs::read_dir(path).unwrap().flatten();
+        let folders = all.filter(|entry| entry.file_type().unwrap().is_dir());
+        folders
+            .map(|entry| entry.path().display().to_string())
+            .collect()
+    };
+    let hierarchies = match fs::exists(format!("{top}/cgroup.procs")).unwrap() {
+        true => vec![top],
+        false => folders(&top),
+    };
+    assert!(!hierarchies.is_empty());
+    for place in hierarchies {
+        assert_eq!(folders(&place), Vec::<String>::new(), "{place}");
+    }
 }
 
 /// Every limit of every hierarchy.
