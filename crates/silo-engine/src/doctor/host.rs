@@ -361,7 +361,7 @@ fn security_modules() -> Finding {
         modules => Finding::fine(
             "kernel",
             "securityModules",
-            format!("security modules: {modules}"),
+            format!("security modules: {}", modules.replace(',', " ")),
         ),
     }
 }

@@ -15,7 +15,7 @@ use rustix::{
     process::{WaitId, WaitIdOptions, waitid},
 };
 use silo_sys::clone::{Cloned, clone_process, ns};
-use silo_types::{Doing, Result};
+use silo_types::{Doing, Kind, Result};
 
 use super::Finding;
 
@@ -162,12 +162,18 @@ fn id_mapped(root: &Path) -> Finding {
             "idMappedMounts",
             "other owners for a mount's files: yes",
         ),
+        Err(error) if error.kind() == Kind::Unsupported => Finding::fine(
+            "files",
+            "idMappedMounts",
+            "other owners for a mount's files: not on the file system of --root",
+        )
+        .with("only 'silo oci' with mounts that are idmap needs it; ext4, xfs and btrfs have it"),
         Err(error) => Finding::fine(
             "files",
             "idMappedMounts",
             format!("other owners for a mount's files: no: {error}"),
         )
-        .with("only 'silo oci' with mounts that are idmap needs it; ext4, xfs and btrfs have it"),
+        .with("only 'silo oci' with mounts that are idmap needs it"),
     }
 }
 
