@@ -117,6 +117,10 @@ pub fn write_template(path: &Path) -> Result<()> {
 /// Plays a lab; what it made is removed, whatever happened. The exit code.
 pub fn play(engine: &Engine, script: &Script, how: How, hand_out: Option<&Path>) -> Result<i32> {
     let signals = SignalFd::new(&SIGNALS).doing("listen for signals")?;
+    let script = match is_in_memory(&engine.paths().root) {
+        true => &script.clone().without_disk()?,
+        false => script,
+    };
     let mut player = Player::new(engine, script, SIZE)?;
     let played = match how {
         How::Auto => auto::play(&mut player, &signals).map(|()| live::End::Finished),
@@ -141,6 +145,12 @@ pub fn play(engine: &Engine, script: &Script, how: How, hand_out: Option<&Path>)
         live::End::Signal(number) => Ok(128 + number),
         _ => Ok(0),
     }
+}
+
+/// tmpfs and ramfs (linux/magic.h).
+fn is_in_memory(folder: &Path) -> bool {
+    let kind = rustix::fs::statfs(folder).map(|facts| facts.f_type as u64);
+    matches!(kind, Ok(0x0102_1994 | 0x8584_58f6))
 }
 
 #[cfg(test)]

@@ -18,8 +18,7 @@ const USUAL: Duration = Duration::from_secs(15);
 /// A file is not longer than that.
 const MOST_BYTES: usize = 1 << 20;
 
-const KEYWORDS: &str =
-    "lab, title, container, step, say, outside, inside, press, plot, runs-on, within, hint, check";
+const KEYWORDS: &str = "lab, title, container, step, needs, say, outside, inside, press, plot, runs-on, within, hint, check";
 
 /// Reads `text`; `file` is its name in errors.
 pub fn parse(file: &str, text: &str) -> Result<Script> {
@@ -69,6 +68,7 @@ impl Reader {
             ),
             "container" => self.container(rest),
             "step" => self.step(rest),
+            "needs" => self.needs(rest),
             "say" => self.say(rest, said),
             "outside" => self.types(number, Pane::Outside, rest),
             "inside" => self.types(number, Pane::Inside, rest),
@@ -109,8 +109,17 @@ impl Reader {
         self.steps.push(Step {
             title: needed(title, "step What happens in it")?,
             text: Vec::new(),
+            needs_disk: false,
             actions: Vec::new(),
         });
+        Ok(())
+    }
+
+    fn needs(&mut self, what: &str) -> Result<(), String> {
+        match what {
+            "disk" => self.last_step("needs")?.needs_disk = true,
+            _ => return Err("write 'needs disk': nothing else can be needed".to_owned()),
+        }
         Ok(())
     }
 

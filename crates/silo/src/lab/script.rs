@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use silo_types::Signal;
+use silo_types::{Error, Result, Signal};
 
 use super::words::Template;
 
@@ -21,7 +21,22 @@ pub struct Step {
     pub title: String,
     /// What the learner is told, a paragraph each.
     pub text: Vec<Template>,
+    /// Files of containers must lie on a disk: in memory they are no cache that could be given back.
+    pub needs_disk: bool,
     pub actions: Vec<Action>,
+}
+
+impl Script {
+    /// The same for a machine where files of containers lie in memory: steps that need a disk do nothing, and say so.
+    pub fn without_disk(mut self) -> Result<Script> {
+        for step in self.steps.iter_mut().filter(|step| step.needs_disk) {
+            let said = "Left out: Silo's data (--root) lies in memory here, on a tmpfs, and files there are no cache that could be \
+                        given back. With --root on a disk this step is played.";
+            step.text = vec![Template::parse(said, &[]).map_err(Error::internal)?];
+            step.actions.clear();
+        }
+        Ok(self)
+    }
 }
 
 /// One of the two terminals.

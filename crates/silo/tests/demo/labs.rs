@@ -55,6 +55,20 @@ fn limits_under_pressure() {
     let host = Host::alone_below(&std::env::temp_dir());
     let text = plays(&host, &["limits"]);
     assert!(text.contains("the small one is still there"), "{text}");
+    assert!(text.contains("all of the file was written"), "{text}");
+}
+
+/// Where files lie in memory there is no cache to give back: that step is left out and says so, the others are played.
+#[test]
+fn limits_where_files_lie_in_memory() {
+    let host = Host::alone_below(std::path::Path::new("/dev/shm"));
+    let text = plays(&host, &["limits"]);
+    assert!(
+        text.contains("Left out: Silo's data (--root) lies in memory"),
+        "{text}"
+    );
+    assert!(text.contains("the small one is still there"), "{text}");
+    assert!(!text.contains("all of the file was written"), "{text}");
 }
 
 #[test]
