@@ -344,31 +344,31 @@ pub fn document(engine: &Engine) -> Result<serde_json::Value> {
         .map(|entry| {
             let state = &entry.container.state;
             json!({
-                "ID": entry.container.id().as_str(),
-                "Name": entry.container.name(),
-                "State": state.status.as_str(),
-                "Restarts": state.restart_count,
-                "CPUs": entry.glance.map(|g| g.step.cpu / 1000.0),
-                "CPULimit": entry.glance.and_then(|g| positive(g.moment.cpu_limit)).map(|l| l as f64 / 1000.0),
-                "Throttled": entry.glance.map(|g| g.step.throttled),
-                "Memory": entry.glance.map(|g| g.moment.held),
-                "Cache": entry.glance.map(|g| g.moment.cache()),
-                "MemoryLimit": entry.glance.and_then(|g| positive(g.moment.memory_limit)),
-                "PIDs": entry.glance.map(|g| g.moment.pids),
+                "id": entry.container.id().as_str(),
+                "name": entry.container.name(),
+                "state": state.status.as_str(),
+                "restarts": state.restart_count,
+                "usedCpus": entry.glance.map(|g| g.step.cpu / 1000.0),
+                "cpus": entry.glance.and_then(|g| positive(g.moment.cpu_limit)).map(|l| l as f64 / 1000.0),
+                "throttledPercent": entry.glance.map(|g| g.step.throttled * 100.0),
+                "memoryBytes": entry.glance.map(|g| g.moment.held),
+                "cacheBytes": entry.glance.map(|g| g.moment.cache()),
+                "memoryLimitBytes": entry.glance.and_then(|g| positive(g.moment.memory_limit)),
+                "pids": entry.glance.map(|g| g.moment.pids),
             })
         })
         .collect();
     Ok(json!({
-        "Host": {
-            "CPUs": host.cpus,
-            "Load": host.load,
-            "Memory": host.memory.total,
-            "MemoryAvailable": host.memory.available,
-            "Swap": host.memory.swap_total,
-            "SwapFree": host.memory.swap_free,
-            "Pressure": {"CPU": host.pressure[0], "Memory": host.pressure[1], "IO": host.pressure[2]},
+        "host": {
+            "cpus": host.cpus,
+            "load": host.load,
+            "memoryBytes": host.memory.total,
+            "memoryAvailableBytes": host.memory.available,
+            "swapBytes": host.memory.swap_total,
+            "swapFreeBytes": host.memory.swap_free,
+            "pressure": {"cpu": host.pressure[0], "memory": host.pressure[1], "io": host.pressure[2]},
         },
-        "Containers": containers,
+        "containers": containers,
     }))
 }
 

@@ -239,12 +239,12 @@ fn it_needs_a_terminal_and_says_what_does_not() {
     let json = host.ok(&["dash", "--format", "json"]);
     let facts: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(
-        facts["Host"]["CPUs"].as_array().unwrap().len(),
+        facts["host"]["cpus"].as_array().unwrap().len(),
         kernel::cpus()
     );
-    assert_eq!(facts["Containers"][0]["Name"], "idle");
-    assert_eq!(facts["Containers"][0]["MemoryLimit"], 64 << 20);
-    assert_eq!(facts["Containers"][0]["PIDs"], 1);
+    assert_eq!(facts["containers"][0]["name"], "idle");
+    assert_eq!(facts["containers"][0]["memoryLimitBytes"], 64 << 20);
+    assert_eq!(facts["containers"][0]["pids"], 1);
     // Without colours it is the same picture.
     let mut session = host.terminal_plain(&["dash"]);
     see(&mut session, &["idle", "HOST-PID"]);

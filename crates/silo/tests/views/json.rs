@@ -203,6 +203,8 @@ fn every_field_is_documented_and_every_documented_one_is_there() {
     );
     until("its recording", || host.silo(&["plot", "web"]).code == 0);
     holds("plot", &[json(&["plot", "web"])]);
+    holds("dash", &[json(&["dash"])]);
+    holds("stats", &[json(&["stats", "--no-stream"])]);
     let doctor = host.silo(&["doctor", "--format", "json"]);
     holds("doctor", &[doctor.out]);
 }

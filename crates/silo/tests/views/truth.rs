@@ -85,9 +85,9 @@ fn memory_and_counts_are_what_was_made() {
     close("what was made", full.0, bare.0 + PRIVATE, 2.0);
     let held = |name: &str| -> f64 {
         let dash = json(&host, &["dash", "--format", "json"]);
-        let entry = dash["Containers"].as_array().unwrap().iter();
-        let entry = entry.clone().find(|c| c["Name"] == name).unwrap().clone();
-        entry["Memory"].as_f64().unwrap()
+        let entry = dash["containers"].as_array().unwrap().iter();
+        let entry = entry.clone().find(|c| c["name"] == name).unwrap().clone();
+        entry["memoryBytes"].as_f64().unwrap()
     };
     until("the recording of it", || held("full") > PRIVATE + SHARED);
     let made = held("bare") + PRIVATE + SHARED;
@@ -178,10 +178,10 @@ fn cache_is_told_apart() {
     hold(&host, "cached", &["--private", "16m", "--cache", "32m"]);
     let last = || {
         let dash = json(&host, &["dash", "--format", "json"]);
-        let entry = &dash["Containers"][0];
+        let entry = &dash["containers"][0];
         (
-            entry["Cache"].as_f64().unwrap(),
-            entry["Memory"].as_f64().unwrap(),
+            entry["cacheBytes"].as_f64().unwrap(),
+            entry["memoryBytes"].as_f64().unwrap(),
         )
     };
     let pid = host.pid("cached");

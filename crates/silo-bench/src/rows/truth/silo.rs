@@ -261,28 +261,28 @@ fn dash_entry(
     (made, cache): (f64, f64),
     view: &mut Of<'_>,
 ) -> Option<f64> {
-    let list = dash["Containers"].as_array().cloned().unwrap_or_default();
+    let list = dash["containers"].as_array().cloned().unwrap_or_default();
     let entry = list
         .iter()
-        .find(|entry| entry["Name"] == load.name.as_str());
+        .find(|entry| entry["name"] == load.name.as_str());
     let entry = entry.cloned().unwrap_or_default();
     let figure = |name: &str| entry[name].as_f64().unwrap_or(0.0);
-    view.memory("memory", figure("Memory"), made);
+    view.memory("memory", figure("memoryBytes"), made);
     view.count(
         "processes and threads",
-        figure("PIDs") as usize,
+        figure("pids") as usize,
         load.tasks(),
     );
     view.count(
         "memory limit",
-        figure("MemoryLimit") as usize,
+        figure("memoryLimitBytes") as usize,
         MEMORY_LIMIT.1 as usize,
     );
-    view.cpu("CPU limit", figure("CPULimit"), CPU_LIMIT.1);
+    view.cpu("CPU limit", figure("cpus"), CPU_LIMIT.1);
     if load.cache > 0 {
-        view.memory("cache", figure("Cache"), cache);
+        view.memory("cache", figure("cacheBytes"), cache);
     }
-    entry["CPUs"].as_f64()
+    entry["usedCpus"].as_f64()
 }
 
 /// What `plot --csv` says.
