@@ -39,8 +39,8 @@ const USER: usize = 2;
 const USER_CAP: usize = 12;
 /// The command keeps this many cells: columns and the notes at its right give way.
 const COMMAND_LEAST: usize = 16;
-/// The same with room for the notes.
-const NOTED_LEAST: usize = 30;
+/// The same with notes, which say what is wrong: columns give way for them up to so many cells.
+const NOTED_MOST: usize = 42;
 /// Columns that a narrow terminal loses, the first first.
 const SPARED: [&str; 5] = ["THR", "OOM", "TIME", "RSS", "ST"];
 
@@ -80,14 +80,18 @@ impl TopView {
         let facts = &self.container;
         if let (Some(anon), Some(file)) = (facts.anon_bytes, facts.file_bytes) {
             pieces.push(Piece::plain(format!(
-                "memory {} anon, {} file",
-                size(anon),
-                size(file)
+                "memory {} of programs, {} file cache",
+                amount(anon),
+                amount(file)
             )));
         }
         if let Some(percent) = facts.throttled_percent {
             let code = if percent >= 1.0 { RED } else { DIM };
-            pieces.push(Piece::new(style, code, format!("throttled {percent:.0} %")));
+            pieces.push(Piece::new(
+                style,
+                code,
+                format!("CPU limit hit in {percent:.0} % of its periods"),
+            ));
         }
         pieces
     }
@@ -95,7 +99,11 @@ impl TopView {
     fn rows(&self, total: usize, style: Style) -> Vec<String> {
         let cells: Vec<[String; 10]> = self.processes.iter().map(numbers).collect();
         let noted = self.processes.iter().any(|p| !note(p).is_empty());
-        let wanted = if noted { NOTED_LEAST } else { COMMAND_LEAST };
+        let wanted = if noted {
+            self.noted_least()
+        } else {
+            COMMAND_LEAST
+        };
         let columns = columns(&cells, total.saturating_sub(wanted));
         let left = 2 + columns.iter().map(|column| column.width + 1).sum::<usize>();
         let commands = self.commands(total.saturating_sub(left).max(COMMAND_LEAST));
@@ -114,6 +122,20 @@ impl TopView {
             lines.push(text.trim_end().to_owned());
         }
         lines
+    }
+
+    /// Cells that commands and their notes need to be read.
+    fn noted_least(&self) -> usize {
+        let noted = self.processes.iter().filter(|p| !note(p).is_empty());
+        let cells = |p: &TopProcess| {
+            let command = width(&p.tree) + width(&printable(p.command.as_bytes()));
+            command.min(COMMAND_LEAST) + 2 + width(&note(p))
+        };
+        noted
+            .map(cells)
+            .max()
+            .unwrap_or(0)
+            .clamp(COMMAND_LEAST, NOTED_MOST)
     }
 
     /// (command padded or cut, note) of each process, the notes one below the other where there is room.
@@ -294,12 +316,12 @@ fn namespace(namespace: &Namespace, style: Style) -> Option<Piece> {
 
 fn cpus(facts: &TopFacts) -> String {
     match facts.cpus {
-        Some(1.0) => "1 cpu".to_owned(),
+        Some(1.0) => "1 CPU".to_owned(),
         Some(cpus) => {
             let text = format!("{cpus:.2}");
-            format!("{} cpus", text.trim_end_matches('0').trim_end_matches('.'))
+            format!("{} CPUs", text.trim_end_matches('0').trim_end_matches('.'))
         }
-        None => "no cpu limit".to_owned(),
+        None => "no CPU limit".to_owned(),
     }
 }
 
@@ -315,6 +337,13 @@ fn size(bytes: u64) -> String {
         m if m < 1_023_948.8 => format!("{:.1}G", m / 1024.0),
         m => format!("{:.1}T", m / 1_048_576.0),
     }
+}
+
+/// `0.6 MiB`: the same where there is no column that says what it is.
+fn amount(bytes: u64) -> String {
+    let text = size(bytes);
+    let (number, unit) = text.split_at(text.len() - 1);
+    format!("{number} {unit}iB")
 }
 
 /// A limit in the largest unit that keeps it whole: `256 MiB`.
@@ -431,12 +460,12 @@ mod tests {
     #[test]
     fn as_in_the_sketch() {
         let expected = "\
-pinger · up 3m · 1 cpu · 256 MiB limit · net ns 4026532420 · pid ns 4026532417 · user ns shared with host
+pinger · up 3m · 1 CPU · 256 MiB limit · net ns 4026532420 · pid ns 4026532417 · user ns shared with host
  HOST-PID   PID USER    %CPU    TIME  PRIVATE     RSS  OOM ST THR  COMMAND
     74520     1 root     0.0   0.01s     0.6M    1.1M  867  S   1  ping 10.88.0.1
     74611     7 root     0.0   0.00s     0.6M    1.1M  867  S   1  sh          exec 4f1c by alice, 40s
     74633    12 root     0.0       -        -       -    -  Z   1  └─ [sleep]  zombie: 7 never waits
-2 processes, 1 zombie · memory 3.4M anon, 0.2M file · throttled 0 %";
+2 processes, 1 zombie · memory 3.4 MiB of programs, 0.2 MiB file cache · CPU limit hit in 0 % of its periods";
         assert_eq!(sketch().lines(120, Style::Plain).join("\n"), expected);
     }
 

@@ -6,10 +6,13 @@ use super::{
     Group, VERBS, Verb,
     table::{FoundVerb, full_name},
 };
-use crate::output::Style;
+use crate::output::{Style, wrap};
 
 /// Verbs that newcomers need, in the order in which they need them.
 const COMMON: [&str; 8] = ["run", "exec", "ps", "top", "logs", "stats", "images", "rm"];
+
+/// Help is for terminals of this width, wherever it goes.
+const WIDTH: usize = 80;
 
 /// `silo` alone.
 pub fn overview() -> String {
@@ -20,7 +23,7 @@ pub fn overview() -> String {
         let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 2;
         text += &format!("\n{}\n", style.bold(title));
         for (name, about) in lines {
-            text += &format!("  {name:width$}{about}\n");
+            text += &described(name, width, about);
         }
     };
     let top = |verb: &'static Verb| verb.top.iter().map(move |name| (*name, verb.about));
@@ -52,6 +55,13 @@ pub fn overview() -> String {
     text + "\nRun 'silo COMMAND --help' for more about a command.\n"
 }
 
+/// A name and what it is, the text below itself where it is longer than the line.
+fn described(name: &str, width: usize, about: &str) -> String {
+    let lines = wrap(about, WIDTH - 2 - width);
+    let gap = format!("\n  {:width$}", "");
+    format!("  {name:width$}{}\n", lines.join(&gap))
+}
+
 /// `silo container`
 pub fn group(group: Group) -> String {
     let word = group.word();
@@ -65,7 +75,7 @@ pub fn group(group: Group) -> String {
         .collect();
     let width = verbs.iter().map(|v| v.names[0].len()).max().unwrap_or(0) + 2;
     for verb in verbs {
-        text += &format!("  {:width$}{}\n", verb.names[0], verb.about);
+        text += &described(verb.names[0], width, verb.about);
     }
     text + &format!("\nRun 'silo {word} COMMAND --help' for more about a command.\n")
 }
@@ -75,7 +85,7 @@ pub fn of(found: FoundVerb) -> String {
 }
 
 pub fn of_verb(verb: &Verb, name: &str) -> String {
-    let mut command = verb.documented(name);
+    let mut command = verb.documented(name).term_width(WIDTH);
     let mut text = command.render_help().to_string();
     let mut names: Vec<String> = verb
         .names
@@ -85,7 +95,12 @@ pub fn of_verb(verb: &Verb, name: &str) -> String {
     names.extend(verb.top.iter().map(|n| full_name(Group::None, n)));
     names.dedup();
     if names.len() > 1 {
-        text += &format!("\nAlso:\n  {}\n", names.join(", "));
+        let names = names
+            .join(", ")
+            .replace(' ', "\u{a0}")
+            .replace(",\u{a0}", ", ");
+        let lines = wrap(&names, WIDTH - 2);
+        text += &format!("\nAlso:\n  {}\n", lines.join("\n  ").replace('\u{a0}', " "));
     }
     text
 }

@@ -104,7 +104,7 @@ pub fn namespaces(data: &mut Data<'_>, shown: &[Container]) -> Below {
     const KINDS: [&str; 8] = ["pid", "mnt", "net", "ipc", "uts", "cgroup", "user", "time"];
     let mut head = format!(" {:<16}", "NAME");
     for kind in KINDS {
-        head += &format!(" {kind:>7}");
+        head += &format!(" {kind:>6}");
     }
     let mut lines = vec![Line::styled(head, BOLD)];
     for container in shown {
@@ -117,10 +117,10 @@ pub fn namespaces(data: &mut Data<'_>, shown: &[Container]) -> Below {
             let found = namespaces.iter().find(|namespace| namespace.kind == kind);
             spans.push(match found {
                 Some(namespace) if namespace.shared_with_host => {
-                    Span::styled(format!(" {:>7}", "SHARED"), ALERT)
+                    Span::styled(format!(" {:>6}", "SHARED"), ALERT)
                 }
-                Some(_) => Span::raw(format!(" {:>7}", "own")),
-                None => Span::styled(format!(" {:>7}", "-"), FAINT),
+                Some(_) => Span::raw(format!(" {:>6}", "own")),
+                None => Span::styled(format!(" {:>6}", "-"), FAINT),
             });
         }
         lines.push(Line::from(spans));
@@ -215,32 +215,38 @@ pub fn timeline(
                 .map(|l| Line::raw(l.to_owned())),
         );
     }
-    lines.insert(
-        0,
-        Line::raw(format!("{:width$}▼", "", width = LABELS + 2 + column)),
-    );
     let length = to.saturating_sub(from).max(1);
     let at = from + length * (column as u64 + 1) / columns as u64;
     let place = moments.partition_point(|m| m.time <= at);
-    let heading = match place.checked_sub(1).map(|n| (n, &moments[n])) {
-        None => format!("{span} (z)"),
+    let there = match place.checked_sub(1).map(|n| (n, &moments[n])) {
+        None => String::new(),
         Some((n, moment)) => {
             let before = n.checked_sub(1).map(|n| &moments[n]);
             let step = before.and_then(|before| Step::between(before, moment));
             let step = step.unwrap_or_default();
             format!(
-                "{span} (z) {} {} cpu {:.2}",
+                "{}  {}  cpu {:.2}",
                 clock(at * 1_000_000, minutes > 600),
                 memory(moment.held as f64),
                 step.cpu / 1000.0
             )
         }
     };
+    lines.insert(0, Line::raw(cursor(&there, LABELS + 2 + column)));
     Ok(Below {
-        heading,
+        heading: format!("{span} (z)"),
         lines,
         choosable: 0,
     })
+}
+
+/// The mark above a column, and what was there beside it, on the side that has room.
+fn cursor(there: &str, column: usize) -> String {
+    let length = there.chars().count() + 1;
+    match column.checked_sub(length) {
+        Some(gap) => format!("{:gap$}{there} ▼", ""),
+        None => format!("{:column$}▼ {there}", ""),
+    }
 }
 
 /// The newest lines, with their times.

@@ -437,7 +437,7 @@ fn footer(app: &App, area: Rect, buffer: &mut Buffer) {
     line(Line::styled(text, CHOSEN), area, 0, buffer);
 }
 
-const HELP: [&str; 18] = [
+const HELP: [&str; 20] = [
     "Tab, Enter     the other list                1-5, v   the view below",
     "Up, Down       choose, also with the mouse   PgUp PgDn Home End",
     "s              sort by the next column       r        the other way round",
@@ -448,13 +448,15 @@ const HELP: [&str; 18] = [
     "a              in the processes: all of the host",
     "e              zombies and what happened last, in a narrow window",
     "?              this help                     q        end",
-    "",
     "OF LIM, OF L.  share of the container's limit of processors, memory",
     "THR%           share of the periods in which its CPU quota was used up",
-    "MEM            what cannot be dropped: without file cache",
+    "MEM            what cannot be dropped: without file cache; RST restarts",
     "PRES           share of the time in which some process of it waited",
+    "PRIVATE        memory that no other process shares; RSS with what is shared",
+    "OOM            whom the kernel kills first when memory ends: the highest",
     "a b c …        the letter of a container in the memory bar above",
     "HOST-PID       what the host calls a process; PID: what it calls itself",
+    "S              R runs, S sleeps, D waits for a disk, T stopped, Z zombie: ended",
     "SHARED         a namespace that is the host's: nothing isolates there",
 ];
 

@@ -4,7 +4,7 @@ mod svg;
 mod text;
 
 pub use svg::svg;
-pub use text::{Face, LABELS, sparkline, text};
+pub use text::{Face, LABELS, legend, sparkline, text};
 
 use silo_engine::{Moment, Series, Step};
 

@@ -66,6 +66,23 @@ pub fn text(curve: &Curve, height: usize, face: Face) -> String {
     out + &axis(curve, face)
 }
 
+/// What the signs mean, as far as they are drawn.
+pub fn legend(curves: &[Curve]) -> String {
+    let memory = curves.iter().any(|curve| curve.kind == Kind::Memory);
+    let limit = curves.iter().any(|curve| curve.limit.is_some());
+    let signs = [
+        (true, "█ used"),
+        (memory, "░ file cache, which can be dropped"),
+        (limit, "╌ limit"),
+    ];
+    let shown: Vec<&str> = signs
+        .iter()
+        .filter(|(is, _)| *is)
+        .map(|(_, text)| *text)
+        .collect();
+    format!("\n{:LABELS$}  {}\n", "", shown.join("  "))
+}
+
 /// Which line a value ends in.
 fn row_of(value: f64, top: f64, height: usize) -> usize {
     ((value / top * height as f64) as usize).min(height.saturating_sub(1))

@@ -6,7 +6,8 @@ use silo_types::{ByteSize, Result};
 use crate::{
     cli::{Context, Run},
     documents::{Ordered, object},
-    output::{document, print},
+    output::{document, print, wrap},
+    terminal,
 };
 
 /// Its flags.
@@ -79,9 +80,20 @@ impl Run for InfoVerb {
         ];
         let text: String = lines
             .iter()
-            .map(|(name, value)| format!("{name}: {value}\n"))
+            .map(|(name, value)| wrapped(&format!("{name}: {value}")))
             .collect();
         print(&text)?;
         Ok(0)
     }
+}
+
+/// As it is, but on a terminal that it does not fit.
+fn wrapped(line: &str) -> String {
+    let width = match (terminal::stdout_is_terminal(), terminal::size().1) {
+        (false, _) => usize::MAX,
+        (true, 0) => 80,
+        (true, columns) => usize::from(columns),
+    };
+    let pieces = wrap(line, width.saturating_sub(2));
+    pieces.join("\n  ") + "\n"
 }

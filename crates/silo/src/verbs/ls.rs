@@ -8,11 +8,22 @@ use crate::{
     cli::{Context, Run},
     documents::{CONTAINERS, ContainerRow, Filters, matches_pattern},
     output::{Listing, Row, print},
+    terminal,
 };
 
 const FILTERS: [&str; 12] = [
     "id", "name", "label", "label!", "exited", "status", "ancestor", "before", "since", "volume",
     "network", "is-task",
+];
+
+/// What is left out on narrower and narrower terminals.
+const NARROWER: [&str; 6] = [
+    "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Names}}",
+    "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}",
+    "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.Status}}\t{{.Names}}",
+    "{{.ID}}\t{{.Image}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}",
+    "{{.ID}}\t{{.Image}}\t{{.Status}}\t{{.Names}}",
+    "{{.ID}}\t{{.Status}}\t{{.Names}}",
 ];
 
 /// Its flags.
@@ -77,7 +88,8 @@ impl Run for Ls {
             .take(last.unwrap_or(usize::MAX))
             .map(|container| self.row(&engine, container, sizes))
             .collect();
-        print(&self.listing().render(&self.format, self.quiet, &rows)?)?;
+        let text = self.listing().render(&self.format, self.quiet, &rows)?;
+        print(&self.fitting(text, &rows)?)?;
         Ok(0)
     }
 }
@@ -93,6 +105,36 @@ impl Ls {
             },
             ..CONTAINERS
         }
+    }
+
+    /// On a terminal the widest table that it has room for: a line that is broken at the edge cannot be read. Without ports the
+    /// first to go is their column.
+    fn fitting(&self, mut text: String, rows: &[Row]) -> Result<String> {
+        let chosen = !matches!(self.format.trim(), "" | "table");
+        if chosen || self.quiet || self.size || self.no_trunc || !terminal::stdout_is_terminal() {
+            return Ok(text);
+        }
+        let room = match terminal::size().1 {
+            0 => 80,
+            columns => usize::from(columns),
+        };
+        let has_ports = rows.iter().any(|row| row.fields["Ports"] != "");
+        for table in NARROWER {
+            if text
+                .lines()
+                .all(|line| line.trim_end().chars().count() <= room)
+            {
+                break;
+            }
+            if has_ports == table.contains(".Ports") {
+                text = Listing {
+                    table,
+                    ..CONTAINERS
+                }
+                .render("", false, rows)?;
+            }
+        }
+        Ok(text)
     }
 
     fn row(&self, engine: &Engine, container: &Container, sizes: bool) -> Row {

@@ -25,40 +25,83 @@ const PROCESSES: Listing = Listing {
     ],
 };
 
-/// Columns that the others take on a terminal, about.
-const BESIDE_COMMAND: usize = 73;
+/// The columns of a terminal, in this order.
+const COLUMNS: [&str; 7] = [
+    "hostPid",
+    "pid",
+    "container",
+    "user",
+    "state",
+    "time",
+    "command",
+];
+
+/// Names of containers and users are cut there, and the command is never shorter.
+const NAME_MOST: usize = 16;
+const COMMAND_LEAST: usize = 12;
 
 /// The text of the whole list.
 pub fn list(engine: &Engine, format: &str, quiet: bool, truncate: bool) -> Result<String> {
     let (processes, containers) = engine.host_processes(Want::PS)?;
     let (names, host) = (Names::host()?, HostFacts::now());
-    let room = match (
-        truncate && terminal::stdout_is_terminal(),
-        terminal::size().1,
-    ) {
-        (false, _) => usize::MAX,
-        (true, 0) => 80 - BESIDE_COMMAND,
-        (true, columns) => usize::from(columns).saturating_sub(BESIDE_COMMAND).max(12),
-    };
+    let for_people = matches!(format.trim(), "" | "table") && !quiet;
+    let fits = for_people && truncate && terminal::stdout_is_terminal();
     let rows: Vec<Row> = processes
         .iter()
         .map(|process| {
             let container = containers.get(&process.host_pid).map_or("", String::as_str);
             let user = names.user(process.uid[1]);
-            row(process, container, user, &host, format, room)
+            row(process, container, user, &host, format)
         })
         .collect();
-    PROCESSES.render(format, quiet, &rows)
+    match fits {
+        true => Ok(fitting(&rows, terminal::size().1.into())),
+        false => PROCESSES.render(format, quiet, &rows),
+    }
 }
 
-fn row(
-    process: &Process,
-    container: &str,
-    user: String,
-    host: &HostFacts,
-    format: &str,
-    room: usize,
-) -> Row {
+/// Columns as wide as what is in them, the command as long as there is room.
+fn fitting(rows: &[Row], width: usize) -> String {
+    let header = |name: &str| {
+        let found = PROCESSES.headers.iter().find(|(field, _)| *field == name);
+        found.map_or(String::new(), |(_, header)| (*header).to_owned())
+    };
+    let cell = |row: &Row, name: &str| match &row.fields[name] {
+        Value::String(text) if name == "command" => text.clone(),
+        Value::String(text) => ellipsis(text, NAME_MOST),
+        other => other.to_string(),
+    };
+    let mut lines: Vec<Vec<String>> = vec![COLUMNS.iter().map(|name| header(name)).collect()];
+    lines.extend(
+        rows.iter()
+            .map(|row| COLUMNS.iter().map(|name| cell(row, name)).collect()),
+    );
+    let last = COLUMNS.len() - 1;
+    let widths: Vec<usize> = (0..last)
+        .map(|at| {
+            lines
+                .iter()
+                .map(|line| line[at].chars().count())
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    let taken: usize = widths.iter().map(|width| width + 2).sum();
+    let room = if width == 0 { 80 } else { width };
+    let room = room.saturating_sub(taken).max(COMMAND_LEAST);
+    let mut text = String::new();
+    for line in &lines {
+        for (cell, width) in line.iter().zip(&widths) {
+            text += cell;
+            text += &" ".repeat(width + 2 - cell.chars().count());
+        }
+        text += &ellipsis(&line[last], room);
+        text.push('\n');
+    }
+    text
+}
+
+fn row(process: &Process, container: &str, user: String, host: &HostFacts, format: &str) -> Row {
     let for_people = matches!(format.trim(), "" | "table");
     let inside = match container {
         "" => String::new(),
@@ -86,7 +129,7 @@ fn row(
         ("state", process.state.to_string().into()),
         ("time", time(process.cpu_ms(host)).into()),
         ("rssBytes", process.rss.into()),
-        ("command", ellipsis(&process.command(), room).into()),
+        ("command", process.command().into()),
     ];
     Row {
         fields: fields

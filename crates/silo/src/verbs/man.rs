@@ -40,8 +40,11 @@ fn page(command: &clap::Command) -> Result<Vec<u8>> {
         .manual("Silo")
         .render(&mut text)
         .doing("write a manual page")?;
-    // What stands behind the options are examples (man-pages(7) has a section for them), a line each by their blanks.
-    let text = String::from_utf8_lossy(&text).replace(".SH EXTRA\nExamples:\n", ".SH EXAMPLES\n");
+    // What stands behind the options are examples (man-pages(7) has a section for them) and words, a line each by their blanks.
+    let text = String::from_utf8_lossy(&text)
+        .replace(".SH EXTRA\nExamples:\n", ".SH EXAMPLES\n.nf\n")
+        .replace("\nWords:\n", "\n.fi\n.SH WORDS\n.nf\n")
+        .replace(".SH EXTRA\nWords:\n", ".SH WORDS\n.nf\n");
     Ok(text.into_bytes())
 }
 

@@ -10,7 +10,7 @@ use silo_types::{Doing, Error, Result};
 use crate::{
     cli::{Context, Run},
     output::{Style, print, rfc3339, since},
-    plot::{Curve, Face, Kind, svg, text},
+    plot::{Curve, Face, Kind, legend, svg, text},
     terminal,
 };
 
@@ -98,7 +98,7 @@ impl Run for Plot {
             Style::Coloured => Face::Coloured,
         };
         let drawn: Vec<String> = curves.iter().map(|c| text(c, HEIGHT, face)).collect();
-        print(&drawn.join("\n"))?;
+        print(&(drawn.join("\n") + &legend(&curves)))?;
         Ok(0)
     }
 }

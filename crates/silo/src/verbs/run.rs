@@ -8,7 +8,7 @@ use super::{create::IdFile, warn};
 use crate::{
     cli::{Context, Run},
     flags::{self, CreateFlags},
-    output::print_line,
+    output::{print_line, wrap},
     terminal::{self, Attachment, Ended},
 };
 
@@ -49,7 +49,11 @@ impl Run for RunVerb {
         let started = engine.run(config, streams, &mut |config| id_file.write(config))?;
         warn(&started.info.warnings);
         if self.timing {
-            eprintln!("{}", timing(&started.info.timing));
+            let width = match terminal::size().1 {
+                0 => usize::MAX,
+                columns => usize::from(columns),
+            };
+            eprintln!("{}", timing(&started.info.timing, width));
         }
         match started.connection {
             None => {
@@ -117,16 +121,20 @@ pub(super) fn exit_code(engine: &Engine, id: &str, ended: Ended) -> Result<i32> 
     }
 }
 
-/// `9.8 ms: rootfs 1.4 · clone 2.1 · …`
-fn timing(steps: &[(String, u64)]) -> String {
+/// `9.8 ms: rootfs 1.4 · clone 2.1 · …`, a step and its time never torn apart.
+fn timing(steps: &[(String, u64)], width: usize) -> String {
     let total: u64 = steps.iter().map(|(_, microseconds)| microseconds).sum();
     let ms = |microseconds: u64| format!("{:.1}", microseconds as f64 / 1000.0);
     let each: Vec<String> = steps
         .iter()
-        .map(|(step, microseconds)| format!("{step} {}", ms(*microseconds)))
+        .map(|(step, microseconds)| format!("{step} {}", ms(*microseconds)).replace(' ', TIED))
         .collect();
-    format!("{} ms: {}", ms(total), each.join(" · "))
+    let text = format!("{} ms: {}", ms(total), each.join(&format!("{TIED}· ")));
+    wrap(&text, width).join("\n").replace(TIED, " ")
 }
+
+/// A blank at which no line is broken.
+const TIED: &str = "\u{a0}";
 
 #[cfg(test)]
 mod tests {
@@ -135,6 +143,7 @@ mod tests {
     #[test]
     fn timing_is_one_line() {
         let steps = [("create".to_owned(), 400), ("clone".to_owned(), 2150)];
-        assert_eq!(timing(&steps), "2.5 ms: create 0.4 · clone 2.1");
+        assert_eq!(timing(&steps, usize::MAX), "2.5 ms: create 0.4 · clone 2.1");
+        assert_eq!(timing(&steps, 24), "2.5 ms: create 0.4 ·\nclone 2.1");
     }
 }
