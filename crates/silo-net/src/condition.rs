@@ -60,7 +60,13 @@ impl Bridge {
 
     /// Whether a table of this name is there that a Silo has made.
     fn has_rules(&self) -> Result<bool> {
-        let absent = [Errno::PROTONOSUPPORT, Errno::AFNOSUPPORT, Errno::OPNOTSUPP];
+        // INVAL: netfilter is there, and nf_tables is not.
+        let absent = [
+            Errno::PROTONOSUPPORT,
+            Errno::AFNOSUPPORT,
+            Errno::OPNOTSUPP,
+            Errno::INVAL,
+        ];
         let mut socket = match Socket::netfilter() {
             Err(failure) if failure.errno().is_some_and(|e| absent.contains(&e)) => {
                 return Ok(false);

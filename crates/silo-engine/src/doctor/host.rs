@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use oci_spec::runtime::LinuxResources;
-use silo_cgroup::{Cgroup, CgroupPath, Controller, Existing, Layout, Mode};
+use silo_cgroup::{Cgroup, CgroupPath, Controller, Controllers, Existing, Layout, Mode};
 use silo_observe::KernelLog;
 use silo_runtime::capabilities::{self, CapSet};
 use silo_types::Result;
@@ -166,6 +166,15 @@ fn looked_at(layout: &Layout, path: &CgroupPath) -> Result<Vec<Finding>> {
         let folder = Path::new(group.dir(place));
         files.iter().any(|file| folder.join(file).exists())
     };
+    // v2 offers it at the top, and the group above has not handed it down.
+    let handed = layout.unified().map(|place| {
+        let file = Path::new(group.dir(place)).join("cgroup.controllers");
+        Controllers::from_v2_names(&std::fs::read_to_string(file).unwrap_or_default())
+    });
+    let lacks = |one: Controller| {
+        let offers = layout.unified().is_some() && layout.place(one) == layout.unified();
+        offers && handed.is_some_and(|handed| !handed.contains(one))
+    };
     let mut found: Vec<Finding> = LIMITS
         .iter()
         .map(|limit| {
@@ -173,7 +182,7 @@ fn looked_at(layout: &Layout, path: &CgroupPath) -> Result<Vec<Finding>> {
                 .place(limit.controller)
                 .filter(|place| has(*place, limit.v1));
             let v2 = layout.unified().filter(|place| has(*place, limit.v2));
-            verdict(limit, v1.or(v2).is_some())
+            verdict(limit, v1.or(v2).is_some(), lacks(limit.controller))
         })
         .collect();
     found.push(devices(layout));
@@ -209,15 +218,20 @@ fn hierarchies(layout: &Layout) -> String {
     labels.join(" ")
 }
 
-fn verdict(limit: &Limit, there: bool) -> Finding {
+fn verdict(limit: &Limit, there: bool, kept_back: bool) -> Finding {
     let Limit { what, flags, .. } = limit;
     match there {
         true => Finding::fine("cgroup", limit.name, format!("{what}: enforced ({flags})")),
         false => Finding::missing(
             "cgroup",
             limit.name,
-            format!("{what}: not on this host, so {flags} is refused"),
-            limit.advice,
+            format!("{what}: not on this host; refused: {flags}"),
+            match kept_back {
+                true => {
+                    "its controller is not handed down: move the processes of the groups above into groups below them, or have it delegated"
+                }
+                false => limit.advice,
+            },
         ),
     }
 }
@@ -489,9 +503,14 @@ mod tests {
 
     #[test]
     fn a_limit_that_is_missing_names_its_flag_and_the_way_out() {
-        let found = verdict(&LIMITS[7], false);
+        let found = verdict(&LIMITS[7], false, false);
         assert!(found.trouble && found.text.contains("--blkio-weight"));
         assert!(found.advice.contains("bfq"));
-        assert!(!verdict(&LIMITS[7], true).trouble);
+        assert!(!verdict(&LIMITS[7], true, false).trouble);
+        assert!(
+            verdict(&LIMITS[0], false, true)
+                .advice
+                .contains("handed down")
+        );
     }
 }

@@ -81,7 +81,8 @@ impl Engine {
         found.extend(self.sockets());
         found.extend(self.containers_and_names()?);
         found.extend(self.volume_folders());
-        found.extend(self.network()?);
+        // Where the network cannot be asked, the trials of the host say why.
+        found.extend(self.network().unwrap_or_default());
         let images = self.images.leftovers()?.into_iter();
         found.extend(images.map(|left| Orphan::Image(left.path)));
         Ok(found)

@@ -321,6 +321,26 @@ fn networks_that_are_half_there() {
     kernel::run("ip", &["link", "delete", &bridge]);
 }
 
+/// What it tries on a host without containers is gone when it ends.
+#[test]
+fn looking_leaves_nothing() {
+    let host = Host::new();
+    let links = kernel::links();
+    let said = host.ok(&["doctor"]);
+    for word in [
+        "memory: enforced",
+        "own users (user namespaces)",
+        "(nftables): yes",
+        "capabilities: ",
+    ] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    assert!(!kernel::group_stands(&host.group()));
+    assert_eq!(kernel::links(), links);
+    let entries = fs::read_dir(host.root.join("containers")).unwrap().count();
+    assert_eq!(entries, 0);
+}
+
 /// What is another root's is its own doctor's alone.
 #[test]
 fn another_root_is_left_alone() {
