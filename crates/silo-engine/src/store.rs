@@ -4,8 +4,8 @@
 //! free lock beside a state that says "running" means that the monitor died. Names are symbolic links `names/NAME → ID`: taken
 //! by symlink(2), which one of two racing commands wins.
 //!
-//! Order of making: folder, lock, name, configuration. A folder without configuration whose lock is free is debris of a killed
-//! command; a name whose folder is gone is free again.
+//! Order of making: folder, lock, name, configuration. A folder without a whole configuration whose lock is free is debris of a
+//! killed command; a name whose folder is gone is free again.
 
 use std::{
     fs::File,
@@ -18,7 +18,10 @@ use std::{
 };
 
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{
+    Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use silo_types::{
     ContainerConfig, ContainerId, ContainerState, Doing, Error, Kind, Result, check_name,
     generate_name,
@@ -207,7 +210,28 @@ fn open_folder(path: &std::path::Path) -> Result<OwnedFd> {
 }
 
 pub fn read_config(paths: &Paths, id: &ContainerId) -> Result<ContainerConfig> {
-    read_json(&paths.container(id).join("config.json"))
+    let folder = paths.container(id);
+    let config: ContainerConfig =
+        read_json(&folder.join("config.json")).map_err(|error| match is_unfinished(&folder) {
+            true => Error::not_found(format!("no such container: {}", id.short())),
+            false => error,
+        })?;
+    // What is undone follows from this id: without it the group above all containers would be razed.
+    match config.id == *id {
+        true => Ok(config),
+        false => Err(Error::internal(format!(
+            "{} is not of this container",
+            folder.join("config.json").display()
+        ))),
+    }
+}
+
+/// A folder without configuration, or with the beginning of one: whoever was killed while writing it has left no more.
+fn is_unfinished(folder: &std::path::Path) -> bool {
+    match std::fs::read(folder.join("config.json")) {
+        Ok(text) => serde_json::from_slice::<IgnoredAny>(&text).is_err_and(|error| error.is_eof()),
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    }
 }
 
 /// The state as last written; a container that was never started has none.
@@ -311,7 +335,7 @@ pub(crate) fn remove_debris(paths: &Paths, id: &ContainerId) -> Result<bool> {
     let Ok(Some(locked)) = try_lock(paths, id) else {
         return Ok(false);
     };
-    if locked.path.join("config.json").exists() {
+    if !is_unfinished(&locked.path) {
         return Ok(false);
     }
     release_names(paths, id);

@@ -104,6 +104,19 @@ fn each_is_named_and_removed_and_nothing_else() {
     fs::write(host.run.join(ID), b"").unwrap();
     fs::write(host.run.join("foreign-file"), b"").unwrap();
     fs::create_dir(host.root.join("containers").join(ID)).unwrap();
+    // Killed after it had opened the file, or in the middle of writing.
+    for (id, text) in [("22", ""), ("33", "{\"id\": \"22")] {
+        let folder = host
+            .root
+            .join("containers")
+            .join(format!("{id}{}", &ID[2..]));
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("config.json"), text).unwrap();
+    }
+    // What a whole document of another time says is not for this one to throw away.
+    let strange = host.root.join("containers").join(format!("44{}", &ID[2..]));
+    fs::create_dir(&strange).unwrap();
+    fs::write(strange.join("config.json"), "{\"version\": 2}").unwrap();
     let aside = host.root.join(format!("containers/.removed-{SECOND}"));
     fs::create_dir(&aside).unwrap();
     symlink(ID, host.root.join("names/forgotten")).unwrap();
@@ -128,13 +141,21 @@ fn each_is_named_and_removed_and_nothing_else() {
             "control group",
             "control socket of 001122334455",
             "unfinished container 001122334455",
+            "unfinished container 221122334455",
+            "unfinished container 331122334455",
             "half removed container 111122334455",
             "name forgotten",
             "address lease 10.88.7.7",
             "unfinished volume half",
             "network link veth00112233445",
         ],
-        &["vethown", "not-a-container", "foreign-file", "volume full"],
+        &[
+            "vethown",
+            "not-a-container",
+            "foreign-file",
+            "volume full",
+            "441122334455",
+        ],
     );
     assert!(orphans.iter().all(|path| !path.exists()));
     assert!(others.iter().all(|path| path.exists()));
@@ -148,6 +169,8 @@ fn each_is_named_and_removed_and_nothing_else() {
     kernel::run("ip", &["link", "delete", "vethown"]);
     others.iter().for_each(|path| fs::remove_dir(path).unwrap());
     fs::remove_file(host.run.join("foreign-file")).unwrap();
+    assert!(strange.exists());
+    fs::remove_dir_all(strange).unwrap();
     fs::remove_dir_all(host.root.join("volumes/full")).unwrap();
 }
 
