@@ -419,11 +419,15 @@ impl Recipe<'_> {
         }
     }
 
-    /// The container's own groups and no others: whether they look like the topmost ones is the namespace's part.
+    /// Of v1 the container's own groups and no others, with a namespace or without.
     fn cgroup_mounts(&self, script: &mut Script, target: &str, options: &str) {
         let hierarchies = match CgroupView::of(&self.layout) {
             CgroupView::V2 => {
-                self.own_group(script, 0, target, options);
+                // From where the namespace says; without one it is the whole tree, as Silo shows it.
+                script.line(format!(
+                    "mount -t cgroup2 -o {} cgroup {target}",
+                    word(options)
+                ));
                 return;
             }
             CgroupView::V1(hierarchies) => hierarchies,

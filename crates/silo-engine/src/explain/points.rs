@@ -195,6 +195,14 @@ fn namespace(facts: &Facts<'_>, kind: &str, space: &Space) -> Point {
             flag,
         ),
         Space::Own => point(topic, title, Risk::None, "own", own, flag),
+        Space::Host if kind == "cgroup" && facts.is_v2 => point(
+            topic,
+            title,
+            risk,
+            SHARED,
+            "it sees the machine's whole tree of control groups, with the names of all containers",
+            flag,
+        ),
         Space::Other(name) => {
             let meaning = format!("it has everything of this kind in common with container {name}");
             point(
