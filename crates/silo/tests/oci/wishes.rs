@@ -408,7 +408,7 @@ fn what_was_done_is_told_to_who_debugs() {
         // How it is sealed, which is by no overlay.
         let sealed = "exeseal: using /proc/self/exe clone: a read-only one";
         assert!(made.err.contains(sealed), "{made}");
-        assert!(made.err.contains("/proc/self/exe: no, "), "{made}");
+        assert!(!made.err.contains("overlay"), "{made}");
     }
     let entered = oci.run(&["--debug", "exec", "a", "true"]);
     assert!(entered.err.contains(": affinity: 0x1\""), "{entered}");
