@@ -67,7 +67,8 @@ impl Oci {
     pub fn new() -> Oci {
         // First, since it has a host of its own.
         rootfs();
-        let host = Host::new();
+        // On a disk where there is one: a file system in memory knows no id-mapped mounts before Linux 6.3.
+        let host = Host::below(&std::env::temp_dir());
         let program = match std::env::var_os("SILO_OCI_RUNTIME") {
             Some(program) => PathBuf::from(program),
             None => {
