@@ -87,18 +87,16 @@ impl Engine {
     }
 
     /// Starts a container that exists.
+    ///
+    /// Errors: Conflict when it is up, also when another command starts it meanwhile.
     pub fn start(&self, container: &Container, streams: Option<Streams>) -> Result<Started> {
         silo_runtime::ensure_sealed()?;
         let clock = Clock::new();
         let config = container.config.clone();
-        if container.state.status.is_up() {
-            return Err(Error::conflict(format!(
-                "container {} is already {}",
-                container.name(),
-                container.state.status.as_str()
-            )));
-        }
-        let locked = store::lock_soon(&self.paths, &config.id, container.name())?;
+        not_up(container)?;
+        let locked = store::lock_soon(&self.paths, &config.id, container.name(), || {
+            not_up(&self.container(&config.id)?)
+        })?;
         let mut state = self.container(&config.id)?.state;
         state.stopped_by_user = false;
         state.restart_count = 0;
@@ -325,7 +323,7 @@ impl Engine {
         container: &Container,
         change: impl FnOnce(&mut ContainerState) -> Result<()>,
     ) -> Result<()> {
-        let locked = store::lock_soon(&self.paths, container.id(), container.name())?;
+        let locked = store::lock_soon(&self.paths, container.id(), container.name(), || Ok(()))?;
         let mut state = container.state.clone();
         change(&mut state)?;
         locked.write_state(&state)
@@ -362,5 +360,17 @@ pub(crate) fn fresh_state(config: &ContainerConfig) -> ContainerState {
     ContainerState {
         name: config.name.clone(),
         ..ContainerState::default()
+    }
+}
+
+fn not_up(container: &Container) -> Result<()> {
+    let status = container.state.status;
+    match status.is_up() {
+        true => Err(Error::conflict(format!(
+            "container {} is already {}",
+            container.name(),
+            status.as_str()
+        ))),
+        false => Ok(()),
     }
 }

@@ -133,12 +133,13 @@ impl Engine {
         {
             freed = exit.freed;
         }
-        let locked = match store::lock_soon(&self.paths, container.id(), container.name()) {
-            Ok(locked) => locked,
-            // `--rm` was faster.
-            Err(e) if e.kind() == silo_types::Kind::NotFound && !stopped => return Ok(freed),
-            Err(e) => return Err(e),
-        };
+        let locked =
+            match store::lock_soon(&self.paths, container.id(), container.name(), || Ok(())) {
+                Ok(locked) => locked,
+                // `--rm` was faster.
+                Err(e) if e.kind() == silo_types::Kind::NotFound && !stopped => return Ok(freed),
+                Err(e) => return Err(e),
+            };
         self.finish_end(container)?;
         freed.disk_bytes = self.written_bytes(container.id());
         // Its monitor has written the end meanwhile.

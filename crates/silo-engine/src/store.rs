@@ -162,14 +162,21 @@ pub fn try_lock(paths: &Paths, id: &ContainerId) -> Result<Option<Locked>> {
 }
 
 /// The same for a container that has ended: its monitor, or another command, is given some time to let go, for a busy machine.
+/// `goes_on` says each time whether there is still something to wait for.
 ///
-/// Errors: Conflict when it does not.
-pub fn lock_soon(paths: &Paths, id: &ContainerId, name: &str) -> Result<Locked> {
+/// Errors: its own; Conflict when nobody lets go.
+pub fn lock_soon(
+    paths: &Paths,
+    id: &ContainerId,
+    name: &str,
+    goes_on: impl Fn() -> Result<()>,
+) -> Result<Locked> {
     for _ in 0..LET_GO_MS {
-        match try_lock(paths, id)? {
-            Some(locked) => return Ok(locked),
-            None => std::thread::sleep(std::time::Duration::from_millis(1)),
+        if let Some(locked) = try_lock(paths, id)? {
+            return Ok(locked);
         }
+        goes_on()?;
+        std::thread::sleep(std::time::Duration::from_millis(1));
     }
     Err(Error::conflict(format!(
         "container {name} is busy with another command: try again"

@@ -38,9 +38,15 @@ impl Run for Start {
                 if container.state.status.is_up() {
                     return Ok(());
                 }
-                let started = engine.start(container, None)?;
-                warn(&started.info.warnings);
-                Ok(())
+                match engine.start(container, None) {
+                    Ok(started) => {
+                        warn(&started.info.warnings);
+                        Ok(())
+                    }
+                    // Somebody else did, meanwhile.
+                    Err(_) if engine.container(container.id())?.state.status.is_up() => Ok(()),
+                    Err(error) => Err(error),
+                }
             });
         }
         let [name] = &self.containers[..] else {

@@ -67,8 +67,7 @@ fn two_start_and_two_remove() {
             "600",
         ]);
         let running = (0..2).map(|_| host.spawn(&["start", "box"])).collect();
-        let started = codes(running);
-        assert_eq!(started[0], 0, "round {round}");
+        assert_eq!(codes(running), [0, 0], "round {round}");
         assert_eq!(host.status("box"), "running");
         let monitors = host
             .processes()
