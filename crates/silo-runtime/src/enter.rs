@@ -141,20 +141,22 @@ pub fn enter(entry: Entry<'_>) -> Result<Running> {
     }
 }
 
+/// All kinds, with their names in /proc/PID/ns.
+pub(crate) const NAMESPACES: [(u64, &str); 8] = [
+    (ns::MOUNT, "mnt"),
+    (ns::CGROUP, "cgroup"),
+    (ns::UTS, "uts"),
+    (ns::IPC, "ipc"),
+    (ns::USER, "user"),
+    (ns::PID, "pid"),
+    (ns::NET, "net"),
+    (ns::TIME, "time"),
+];
+
 /// The namespaces of process `pid` that are not the caller's own, for [`Entry::namespaces`].
 pub fn namespaces_of(pid: i32) -> Result<u64> {
-    const FILES: [(u64, &str); 8] = [
-        (ns::MOUNT, "mnt"),
-        (ns::CGROUP, "cgroup"),
-        (ns::UTS, "uts"),
-        (ns::IPC, "ipc"),
-        (ns::USER, "user"),
-        (ns::PID, "pid"),
-        (ns::NET, "net"),
-        (ns::TIME, "time"),
-    ];
     let mut differ = 0;
-    for (flag, file) in FILES {
+    for (flag, file) in NAMESPACES {
         let number = |who: &str| {
             let path = format!("/proc/{who}/ns/{file}");
             match fs::stat(&path) {

@@ -13,7 +13,7 @@ use silo_types::{Doing, Error, Result};
 use super::mounts::{Inside, Mounted};
 use crate::{
     capabilities::{self, CapSet},
-    enter::namespaces_of,
+    enter::{NAMESPACES, namespaces_of},
     plan::{MountWhat, Plan},
     process::Facts,
 };
@@ -33,16 +33,6 @@ const KERNELS_OWN: [&str; 13] = [
     "bpf",
     "cgroup",
     "cgroup2",
-];
-
-const NAMESPACES: [(u64, &str); 7] = [
-    (ns::MOUNT, "mnt"),
-    (ns::CGROUP, "cgroup"),
-    (ns::UTS, "uts"),
-    (ns::IPC, "ipc"),
-    (ns::USER, "user"),
-    (ns::PID, "pid"),
-    (ns::NET, "net"),
 ];
 
 /// Checks the main process and the others of its control group; who has ended meanwhile is not looked at.

@@ -71,6 +71,16 @@ fn count(oci: &Oci, bundle: &Path, id: &str) {
     until("it to count", || counted(oci) > 3);
 }
 
+/// One that counts, its bundle, and a folder for images; `None` where there is no CRIU for it.
+fn started() -> Option<(Oci, PathBuf, String)> {
+    criu()?;
+    let oci = Oci::new();
+    let bundle = counting(&oci, "a", |_| {});
+    count(&oci, &bundle, "a");
+    let images = oci.host.folder("images");
+    Some((oci, bundle, images))
+}
+
 #[track_caller]
 fn counted(oci: &Oci) -> u64 {
     let text = fs::read_to_string(format!("{}/n", oci.host.folder("out"))).unwrap_or_default();
@@ -134,13 +144,9 @@ fn confinement(pid: i32) -> Value {
 
 #[test]
 fn a_counting_shell_goes_on_where_it_was() {
-    if criu().is_none() {
+    let Some((oci, bundle, images)) = started() else {
         return;
-    }
-    let oci = Oci::new();
-    let bundle = counting(&oci, "a", |_| {});
-    count(&oci, &bundle, "a");
-    let images = oci.host.folder("images");
+    };
     let was = confinement(oci.pid("a"));
     checkpoint(&oci, "a", &images, &["--leave-running"]);
     assert_eq!(oci.status("a"), "running");
@@ -321,13 +327,9 @@ fn failures_leave_it_running_or_nothing() {
 
 #[test]
 fn images_of_others_and_links_are_not_read() {
-    if criu().is_none() {
+    let Some((oci, bundle, images)) = started() else {
         return;
-    }
-    let oci = Oci::new();
-    let bundle = counting(&oci, "a", |_| {});
-    count(&oci, &bundle, "a");
-    let images = oci.host.folder("images");
+    };
     let canary = oci.host.file("canary", "untouched");
     let log = format!("{images}/dump.log");
     symlink(&canary, &log).unwrap();
@@ -527,13 +529,9 @@ fn a_killed_checkpoint_leaves_a_clear_state() {
 
 #[test]
 fn a_killed_restore_leaves_nothing_that_delete_does_not_find() {
-    if criu().is_none() {
+    let Some((oci, bundle, images)) = started() else {
         return;
-    }
-    let oci = Oci::new();
-    let bundle = counting(&oci, "a", |_| {});
-    count(&oci, &bundle, "a");
-    let images = oci.host.folder("images");
+    };
     checkpoint(&oci, "a", &images, &[]);
     for round in 0..6u64 {
         let words = ["restore", "-d", "--image-path", &images, "a"];
