@@ -206,6 +206,7 @@ impl<'a> World<'a> {
         drop(self.parent.take());
         errors.extend(self.engine.remove_cgroup_parent(&self.group).err());
         errors.extend(forget_network(self.engine, self.had_network).err());
+        errors.extend(sweep_images(self.engine).err());
         if let Some(note) = self.note.take() {
             let _ = std::fs::remove_file(&note.path);
             // Not while another lab has its note there.
@@ -215,6 +216,14 @@ impl<'a> World<'a> {
             true => Ok(()),
             false => Err(errors.swap_remove(0)),
         }
+    }
+}
+
+/// A command that was killed may have been unpacking its image.
+fn sweep_images(engine: &Engine) -> Result<()> {
+    match engine.images().leftovers()?.is_empty() {
+        true => Ok(()),
+        false => engine.images().sweep().map(drop),
     }
 }
 
@@ -329,7 +338,10 @@ fn is_below(container: &Container, group: &str) -> bool {
 /// Removes all containers below a group, also those that are just being made: until no command of the lab lives any more.
 fn remove_below(engine: &Engine, group: &str) -> Vec<Error> {
     let until = Instant::now() + LONGEST;
+    let mut quiet = 0;
     loop {
+        // Before the list, which then has what they left.
+        let living = has_commands(group);
         let all = match engine.list() {
             Ok(all) => all,
             Err(error) => return vec![error],
@@ -338,11 +350,10 @@ fn remove_below(engine: &Engine, group: &str) -> Vec<Error> {
         let errors: Vec<Error> = ours
             .filter_map(|container| engine.remove(container, true, true).err())
             .collect();
-        // The list is older than this look: who has ended by now has left its container in the next one.
-        let living = has_commands(group);
-        if (errors.is_empty() && !living && !all.iter().any(|c| is_below(c, group)))
-            || Instant::now() > until
-        {
+        let nothing = errors.is_empty() && !living && !all.iter().any(|c| is_below(c, group));
+        quiet = if nothing { quiet + 1 } else { 0 };
+        // Twice: of a process that ends the environment goes before its locks.
+        if quiet == 2 || Instant::now() > until {
             return errors;
         }
         std::thread::sleep(Duration::from_millis(10));
