@@ -363,7 +363,8 @@ pub(crate) fn fresh_state(config: &ContainerConfig) -> ContainerState {
     }
 }
 
-fn not_up(container: &Container) -> Result<()> {
+/// Errors: Conflict when it is up.
+pub(crate) fn not_up(container: &Container) -> Result<()> {
     let status = container.state.status;
     match status.is_up() {
         true => Err(Error::conflict(format!(

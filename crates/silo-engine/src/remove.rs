@@ -7,7 +7,7 @@
 
 use silo_cgroup::{Cgroup, CgroupPath, Layout};
 use silo_types::{
-    ContainerConfig, ContainerId, ContainerState, Error, Lost, ProcessId, Result, Status,
+    ContainerConfig, ContainerId, ContainerState, Error, Kind, Lost, ProcessId, Result, Status,
 };
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     container::Container,
     create::now,
     events::Event,
-    lifecycle::{Asked, fresh_state},
+    lifecycle::{Asked, fresh_state, not_up},
     network::Teardown,
     protocol::{Freed, Request},
     store::{self, Aside, Locked},
@@ -27,6 +27,7 @@ pub struct Removal {
     container: Container,
     /// Told when it is waited for.
     ending: Result<Ending>,
+    force: bool,
 }
 
 #[derive(Debug)]
@@ -88,7 +89,7 @@ impl Engine {
     /// Everything is freed when it returns; the figures say how much.
     pub fn remove(&self, container: &Container, force: bool, volumes: bool) -> Result<Freed> {
         let ending = self.begin_end(container, force, false)?;
-        self.remove_ended(container, ending, volumes)
+        self.remove_ended(container, ending, force, volumes)
     }
 
     /// The first half for one of many: it is told to end, and nobody waits, so that all of them end at the same time. Its network
@@ -96,12 +97,16 @@ impl Engine {
     /// of them calls [`Engine::await_links`].
     pub fn begin_removal(&self, container: Container, force: bool) -> Removal {
         let ending = self.begin_end(&container, force, true);
-        Removal { container, ending }
+        Removal {
+            container,
+            ending,
+            force,
+        }
     }
 
     /// The second half: all but its link is freed when it returns.
     pub fn end_removal(&self, removal: Removal, volumes: bool) -> Result<Freed> {
-        self.remove_ended(&removal.container, removal.ending?, volumes)
+        self.remove_ended(&removal.container, removal.ending?, removal.force, volumes)
     }
 
     /// Returns when the network links of these containers are gone.
@@ -125,7 +130,13 @@ impl Engine {
         Ok(Ending::Asked(asked))
     }
 
-    fn remove_ended(&self, container: &Container, ending: Ending, volumes: bool) -> Result<Freed> {
+    fn remove_ended(
+        &self,
+        container: &Container,
+        ending: Ending,
+        force: bool,
+        volumes: bool,
+    ) -> Result<Freed> {
         let mut freed = Freed::default();
         let stopped = matches!(ending, Ending::Stopped);
         if let Ending::Asked(asked) = ending
@@ -133,13 +144,24 @@ impl Engine {
         {
             freed = exit.freed;
         }
-        let locked =
-            match store::lock_soon(&self.paths, container.id(), container.name(), || Ok(())) {
-                Ok(locked) => locked,
-                // `--rm` was faster.
-                Err(e) if e.kind() == silo_types::Kind::NotFound && !stopped => return Ok(freed),
-                Err(e) => return Err(e),
-            };
+        let waits = || match stopped {
+            true => not_up(&self.container(container.id())?),
+            false => Ok(()),
+        };
+        let locked = match store::lock_soon(&self.paths, container.id(), container.name(), waits) {
+            Ok(locked) => locked,
+            // `--rm` was faster.
+            Err(e) if e.kind() == Kind::NotFound && !stopped => return Ok(freed),
+            Err(e) if e.kind() == Kind::Conflict && stopped => {
+                let now = self.container(container.id())?;
+                return match now.state.status.is_up() {
+                    // Another command has started it since it was looked at.
+                    true => self.remove(&now, force, volumes),
+                    false => Err(e),
+                };
+            }
+            Err(e) => return Err(e),
+        };
         self.finish_end(container)?;
         freed.disk_bytes = self.written_bytes(container.id());
         // Its monitor has written the end meanwhile.

@@ -104,3 +104,26 @@ fn an_image_in_use_stays() {
         let _ = host.silo(&["rmi", "own"]);
     }
 }
+
+/// Whoever is first: what was started meanwhile is ended, and not waited for.
+#[test]
+fn a_start_and_a_forced_removal() {
+    let host = Host::new();
+    for round in 0..20 {
+        host.ok(&[
+            "create",
+            "--name",
+            "box",
+            "--network",
+            "none",
+            "lab",
+            "sleep",
+            "600",
+        ]);
+        let started = host.spawn(&["start", "box"]);
+        std::thread::sleep(std::time::Duration::from_millis(round));
+        assert_eq!(host.spawn(&["rm", "-f", "box"]).wait(), 0, "round {round}");
+        started.wait();
+        assert_eq!(host.ok(&["ps", "-aq"]), "", "round {round}");
+    }
+}
