@@ -9,7 +9,10 @@ const MIB: u64 = 1 << 20;
 
 /// Docker's least memory limit; a hundredth of a processor is the kernel's least quota.
 const LEAST_MEMORY: u64 = 6 * MIB;
-const LEAST_CPU: u64 = 10;
+const LEAST_CPU: u64 = HUNDREDTH;
+
+/// Of a processor, in thousandths.
+const HUNDREDTH: u64 = 10;
 
 /// One limit of one container, before and after.
 #[derive(Clone, Debug)]
@@ -33,13 +36,7 @@ impl Change {
             0 => {
                 let old = moment.memory_limit;
                 let new = tenth(old, moment.peak.max(moment.usage), more);
-                let new = new.div_ceil(MIB).max(1) * MIB;
-                let new = if more || old == 0 {
-                    new
-                } else {
-                    new.min(old.saturating_sub(MIB))
-                };
-                let new = new.max(LEAST_MEMORY);
+                let new = whole(new, old, more, MIB).max(LEAST_MEMORY);
                 before.memory = Some(if old == 0 { -1 } else { signed(old) });
                 after.memory = Some(signed(new));
                 format!("memory limit of {name}: {}", ByteSize(new))
@@ -50,7 +47,9 @@ impl Change {
                     .line
                     .iter()
                     .fold(0.0, |high: f64, value| high.max(*value));
-                let new = tenth(old, busiest as u64, more).max(LEAST_CPU);
+                let new = tenth(old, busiest as u64, more);
+                // As it is shown, so that what is shown is what the kernel has.
+                let new = whole(new, old, more, HUNDREDTH).max(LEAST_CPU);
                 let quota = |thousandths: u64| signed(thousandths * 100);
                 // As quota and period: that has a word for no limit.
                 before.cpu_quota = Some(if old == 0 { -1 } else { quota(old) });
@@ -98,6 +97,15 @@ fn tenth(old: u64, used: u64, more: bool) -> u64 {
     }
 }
 
+/// In whole units, and at least one less than `old` where it is to be less.
+fn whole(new: u64, old: u64, more: bool, unit: u64) -> u64 {
+    let new = new.div_ceil(unit).max(1) * unit;
+    match more || old == 0 {
+        true => new,
+        false => new.min(old.saturating_sub(unit)),
+    }
+}
+
 fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
@@ -112,5 +120,14 @@ mod tests {
         assert_eq!(tenth(100, 7, false), 90);
         assert_eq!(tenth(5, 7, false), 4);
         assert_eq!(tenth(0, 50, false), 55);
+    }
+
+    #[test]
+    fn in_whole_units() {
+        assert_eq!(whole(585, 0, false, 10), 590);
+        assert_eq!(whole(585, 650, false, 10), 590);
+        assert_eq!(whole(54, 60, false, 10), 50);
+        assert_eq!(whole(66, 60, true, 10), 70);
+        assert_eq!(whole(0, 0, true, 10), 10);
     }
 }

@@ -200,9 +200,7 @@ fn a_limit_is_changed_and_taken_back() {
     );
     let said = text.lines().last().unwrap().split(' ').nth(4).unwrap();
     let said: f64 = said.parse().unwrap();
-    // Shown in hundredths.
-    assert!((said * 1e5 - quota().0 as f64).abs() <= 500.0, "{text}");
-    assert_eq!(quota().1, 100_000);
+    assert_eq!(quota(), ((said * 1e5).round() as i64, 100_000), "{text}");
     session.keys("u");
     see(&mut session, &["taken back", "none"]);
     assert_eq!(quota().0, -1);
