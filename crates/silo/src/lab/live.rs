@@ -234,6 +234,9 @@ impl<'p, 'a> Live<'p, 'a> {
                 return self.next();
             }
         }
+        if let (true, true, Some(action)) = (self.hurries, self.started, self.action()) {
+            self.player.act_again(action)?;
+        }
         self.hint |= self.started && self.player.elapsed() > PATIENCE;
         Ok(None)
     }

@@ -18,7 +18,7 @@ const USUAL: Duration = Duration::from_secs(15);
 /// A file is not longer than that.
 const MOST_BYTES: usize = 1 << 20;
 
-const KEYWORDS: &str = "lab, title, container, step, needs, say, outside, inside, press, plot, runs-on, within, hint, check";
+const KEYWORDS: &str = "lab, title, container, step, needs, say, outside, inside, press, plot, runs-on, within, again, hint, check";
 
 /// Reads `text`; `file` is its name in errors.
 pub fn parse(file: &str, text: &str) -> Result<Script> {
@@ -74,7 +74,7 @@ impl Reader {
             "inside" => self.types(number, Pane::Inside, rest),
             "press" => self.press(number, rest),
             "plot" => self.plot(number, rest),
-            "runs-on" | "within" | "hint" | "check" => self.of_action(number, word, rest),
+            "runs-on" | "within" | "again" | "hint" | "check" => self.of_action(number, word, rest),
             _ => Err(format!(
                 "unknown word '{word:.40}': a line begins with one of {KEYWORDS}, or with # for a comment"
             )),
@@ -186,6 +186,7 @@ impl Reader {
             deed,
             runs_on: false,
             within: USUAL,
+            again: None,
             hint: None,
             checks: Vec::new(),
         });
@@ -202,6 +203,10 @@ impl Reader {
         match word {
             "runs-on" => action.runs_on = true,
             "within" => action.within = seconds(rest)?,
+            "again" if !matches!(action.deed, Deed::Type(..)) => {
+                return Err("'again' belongs to a command: only those can be typed anew".to_owned());
+            }
+            "again" => action.again = Some(seconds(rest)?),
             "hint" => action.hint = Some(Template::parse(rest, &known)?),
             _ => {
                 let (fact, words) = match rest.split_once(" -- ") {

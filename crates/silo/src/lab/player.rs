@@ -37,6 +37,8 @@ pub struct Player<'a> {
     /// Checks of what is being done.
     watches: Vec<(Watch<'a>, Option<Seen>)>,
     since: Instant,
+    /// When something was last done.
+    acted: Instant,
 }
 
 impl<'a> Player<'a> {
@@ -53,6 +55,7 @@ impl<'a> Player<'a> {
             },
             watches: Vec::new(),
             since: Instant::now(),
+            acted: Instant::now(),
         })
     }
 
@@ -109,6 +112,7 @@ impl<'a> Player<'a> {
 
     /// Does what an action says, as if it were typed.
     pub fn act(&mut self, action: &Action) -> Result<()> {
+        self.acted = Instant::now();
         match &action.deed {
             Deed::Type(which, line) => {
                 let line = self.fill(line)?;
@@ -120,6 +124,16 @@ impl<'a> Player<'a> {
                 self.told().deeds.push(Done::Plot(picture));
                 Ok(())
             }
+        }
+    }
+
+    /// Types a command anew that has ended and whose output does not yet show what is to come.
+    pub fn act_again(&mut self, action: &Action) -> Result<()> {
+        match action.again {
+            Some(pause) if self.acted.elapsed() >= pause && self.look_done(action) => {
+                self.act(action)
+            }
+            _ => Ok(()),
         }
     }
 

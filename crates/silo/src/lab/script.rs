@@ -64,6 +64,8 @@ pub struct Action {
     pub runs_on: bool,
     /// How long it may take until all checks hold.
     pub within: Duration,
+    /// A command that only looks is typed anew so often until all checks hold.
+    pub again: Option<Duration>,
     pub hint: Option<Template>,
     pub checks: Vec<Check>,
 }

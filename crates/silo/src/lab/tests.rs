@@ -128,6 +128,10 @@ fn mistakes_are_told_with_their_line_and_the_way_out() {
             "my.lab:6: this check is not understood: write 'check process PID alive|gone'",
         ),
         (
+            format!("{step}press inside enter\nagain 1s"),
+            "my.lab:6: 'again' belongs to a command",
+        ),
+        (
             format!("{step}outside ls\nwithin 5"),
             "my.lab:6: '5' is no time",
         ),

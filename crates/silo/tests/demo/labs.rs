@@ -167,6 +167,23 @@ fn mistakes_and_failures_are_told() {
     assert_eq!(host.ok(&["ps", "-aq"]), "");
 }
 
+/// A lab that plays by itself does not ask again and again unless it is told to, as a learner would do.
+#[test]
+fn what_takes_a_moment_is_looked_at_again() {
+    let host = Host::new();
+    let lab = |name: &str, again: &str| {
+        let text = format!(
+            "lab late\ntitle Late\ncontainer box\nstep one\n  outside silo run -d --name {{box}} --network none lab sh -c 'sleep 1; echo here; sleep 600'\n    check exit 0\n  outside silo logs {{box}}\n    {again}\n    within 10s\n    check output contains here\n"
+        );
+        host.silo(&["lab", "--auto", &host.file(name, &text)])
+    };
+    let again = lab("again.lab", "again 0.2s");
+    assert_eq!(again.code, 0, "{again}");
+    let once = lab("once.lab", "");
+    assert_eq!(once.code, 1, "{once}");
+    assert!(once.err.contains("the output has 'here'"), "{once}");
+}
+
 /// A lab that starts a container and waits.
 const WAITS: &str = "lab waits\ntitle It waits\ncontainer box\nstep one\n  outside silo run -d --name {box} lab sleep 600\n    check listed {box}\n  outside sleep 600\n    within 600s\n";
 
