@@ -14,7 +14,7 @@ use ratatui_widgets::{block::Block, borders::Borders, clear::Clear, paragraph::P
 
 use super::app::{App, Focus, Over, SIGNALS, View};
 use crate::{
-    live::{Entry, Host},
+    live::{Entry, Host, LINE},
     output::{ellipsis, short_span},
     plot::{memory, sparkline},
 };
@@ -47,6 +47,9 @@ pub const WIDE: u16 = 100;
 
 /// And from so many for long names and whole words.
 const WIDER: u16 = 125;
+
+/// From here on the line of the last sixty seconds has a cell for each.
+const WIDEST: u16 = 180;
 
 /// Letters of containers in the memory bar and the list.
 const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -188,10 +191,12 @@ fn containers(app: &mut App, picture: &Picture<'_>, area: Rect, buffer: &mut Buf
         wide,
         events: app.events && !wide,
         short: wide && area.width < WIDER,
+        line: if area.width >= WIDEST { LINE } else { 10 },
     };
     let name = if area.width >= WIDER { 24 } else { 13 };
+    let cells = room.line;
     let mut head = format!(
-        "   {:<name$} {:<6} {:>6} {:>6} {:<10} {:>4} {:>6} {:>5} {:>4} {:>4} {:>3}",
+        "   {:<name$} {:<6} {:>6} {:>6} {:<cells$} {:>4} {:>6} {:>5} {:>4} {:>4} {:>3}",
         "NAME",
         "STATE",
         "CPU%",
@@ -255,6 +260,8 @@ struct Room {
     events: bool,
     /// What happened last in short.
     short: bool,
+    /// Cells of the line of the last sixty seconds: as many or a part of it.
+    line: usize,
 }
 
 fn container_line(entry: &Entry, at: usize, name: usize, room: Room) -> Line<'static> {
@@ -294,7 +301,7 @@ fn container_line(entry: &Entry, at: usize, name: usize, room: Room) -> Line<'st
             .fold(10.0, |high: f64, value| high.max(*value)),
         limit => limit as f64,
     };
-    let line = spark(entry, top);
+    let line = spark(entry, top, room.line);
     let pressure = step
         .cpu_pressure
         .max(step.memory_pressure)
@@ -336,18 +343,19 @@ fn container_line(entry: &Entry, at: usize, name: usize, room: Room) -> Line<'st
     Line::from(spans)
 }
 
-/// Ten cells for the last sixty seconds: the highest of each six.
-fn spark(entry: &Entry, top: f64) -> String {
+/// The last sixty seconds in so many cells: of the seconds of each the highest.
+fn spark(entry: &Entry, top: f64, cells: usize) -> String {
     let values: Vec<f64> = entry.line.iter().copied().collect();
-    let missing = crate::live::LINE - values.len().min(crate::live::LINE);
+    let missing = LINE - values.len().min(LINE);
+    let each = LINE / cells;
     let cell = |n: usize| {
         let place = |second: usize| second.checked_sub(missing).and_then(|at| values.get(at));
-        let seen = (n * 6..n * 6 + 6).filter_map(place);
+        let seen = (n * each..(n + 1) * each).filter_map(place);
         seen.copied().fold(None, |high: Option<f64>, v| {
             Some(high.map_or(v, |h| h.max(v)))
         })
     };
-    sparkline((0..10).map(cell), top)
+    sparkline((0..cells).map(cell), top)
 }
 
 /// What happened last, from the state.

@@ -269,6 +269,9 @@ fn all_of_the_host_zombies_events_and_a_day() {
         if size.1 >= 100 {
             let text = see_in(&mut session, size, &["ZOM", "LAST EVENT", "2  started"]);
             assert!(text.contains("undead"), "{text}");
+            // Where there is room, the line has a cell for each second.
+            let seconds = format!("LAST 60 S{} THR%", " ".repeat(51));
+            assert_eq!(text.contains(&seconds), size.1 >= 180, "{text}");
         } else {
             see_in(&mut session, size, &["OF LIM"]);
             session.keys("e");
