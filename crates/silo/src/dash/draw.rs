@@ -240,6 +240,10 @@ fn containers(app: &mut App, picture: &Picture<'_>, area: Rect, buffer: &mut Buf
     {
         let mut text = container_line(entry, at, name, room);
         if at == app.container {
+            // Reversed, the empty cells of a coloured line would be a bar.
+            for span in text.spans.iter_mut().filter(|span| span.style == GOOD) {
+                span.style = Style::new();
+            }
             text = text.style(match app.focus {
                 Focus::Containers => CHOSEN,
                 Focus::Below => BOLD,
