@@ -134,6 +134,10 @@ fn nothing_is_mounted_in_somebodys_namespace() {
 
 #[test]
 fn who_enters_has_the_containers_root() {
+    // Others mount in the namespace that they are called in, which here is the host's.
+    if !is_silo() {
+        return;
+    }
     let oci = Oci::new();
     let space = Space::new("true");
     for (id, joined) in [("inherited", None), ("joined", space.joined())] {
@@ -147,9 +151,6 @@ fn who_enters_has_the_containers_root() {
             share(spec, joined.clone());
             spec["root"]["path"] = json!(root);
         });
-        if !is_silo() {
-            continue;
-        }
         let script = format!(
             "cat /whose; test -e {} && echo ' out'; pwd",
             canary.display()
