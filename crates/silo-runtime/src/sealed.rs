@@ -4,6 +4,8 @@
 //! commands that make processes run from a clone of the mount that their file lies on, read-only and attached nowhere: whoever
 //! opens the file through /proc gets a read-only one (EROFS), whatever the file's own permissions. Nothing is copied.
 //!
+//! A mount that is read-only anyway is not enough: it may be made writable while a container runs.
+//!
 //! A user may not clone mounts. A program that only another user can write to is safe from a container of this one; else a copy
 //! in memory runs that nobody can change (memfd_create(2), "File sealing").
 
@@ -30,7 +32,12 @@ pub fn ensure_sealed() -> Result<()> {
     if is_sealed()? {
         return Ok(());
     }
+    let read_only = is_on_read_only()?;
     if std::env::var_os(MARK).is_some() {
+        // A kernel that says otherwise where a clone is.
+        if read_only {
+            return Ok(());
+        }
         return Err(Error::internal(
             "the program does not see itself on a read-only mount",
         ));
@@ -38,7 +45,7 @@ pub fn ensure_sealed() -> Result<()> {
     let doing = "seal the program against the containers that it makes";
     let program = match clone_read_only() {
         // Mounts are not a user's to clone.
-        Err(Errno::PERM) if is_others()? => return Ok(()),
+        Err(Errno::PERM) if read_only || is_others()? => return Ok(()),
         Err(Errno::PERM) => copy().doing(doing)?,
         cloned => cloned.doing(doing)?,
     };
@@ -62,7 +69,7 @@ pub fn ensure_sealed() -> Result<()> {
 pub enum Seal {
     /// It runs from a read-only clone of the mount that its file lies on.
     Clone,
-    /// Its file lies on a read-only mount anyway.
+    /// It may not clone mounts, and its file lies on a read-only one.
     ReadOnly,
     /// It runs from a sealed copy in memory.
     Copy,
@@ -72,14 +79,12 @@ pub enum Seal {
 
 /// After [`ensure_sealed`].
 pub fn seal() -> Result<Seal> {
-    Ok(
-        match (is_on_read_only()?, std::env::var_os(MARK).is_some()) {
-            (true, true) => Seal::Clone,
-            (true, false) => Seal::ReadOnly,
-            (false, true) => Seal::Copy,
-            (false, false) => Seal::Others,
-        },
-    )
+    Ok(match (is_on_read_only()?, is_sealed()?) {
+        (true, true) => Seal::Clone,
+        (true, false) => Seal::ReadOnly,
+        (false, true) => Seal::Copy,
+        (false, false) => Seal::Others,
+    })
 }
 
 fn clone_read_only() -> Result<OwnedFd, Errno> {
@@ -124,10 +129,12 @@ const WHOLE: SealFlags = SealFlags::WRITE
     .union(SealFlags::GROW)
     .union(SealFlags::SEAL);
 
-/// Whether the own file is on a read-only mount or sealed: a fact of the kernel's, which no environment can fake.
+/// Whether the program runs from such a clone or copy: a fact of the kernel's, which no environment can fake. On a mount that
+/// is attached nowhere the file is the root, and its path `/`.
 fn is_sealed() -> Result<bool> {
     if is_on_read_only()? {
-        return Ok(true);
+        let path = std::fs::read_link("/proc/self/exe").doing("look where the own program is")?;
+        return Ok(path.as_os_str() == "/");
     }
     let reading = OFlags::RDONLY | OFlags::CLOEXEC;
     let file = rustix::fs::open(c"/proc/self/exe", reading, Mode::empty());

@@ -117,14 +117,25 @@ unsafe fn execute_sealed(words: *const *const c_char, variables: *const *const c
     }
 }
 
+/// On a read-only mount that is attached nowhere: there the file is the root, and its path `/`.
 fn is_sealed() -> bool {
     // `struct statfs`: flags are the eleventh word.
     let mut facts = MaybeUninit::<[i64; 15]>::uninit();
+    let mut path = MaybeUninit::<[u8; 2]>::uninit();
     let own = OWN_PROGRAM.as_ptr() as i64;
-    // SAFETY: the path ends with NUL and the kernel fills 120 bytes, of which one word is read only on success.
+    // SAFETY: the path ends with NUL and the kernel fills 120 bytes, of which one word is read only on success; of the
+    // link's two bytes, both are written when the length is two, and none is read.
     unsafe {
         let done = call(libc::SYS_statfs, [own, facts.as_mut_ptr() as i64, 0, 0, 0]);
-        done == 0 && ptr::read_volatile(facts.as_ptr().cast::<i64>().add(10)) & ST_RDONLY != 0
+        if done != 0 || ptr::read_volatile(facts.as_ptr().cast::<i64>().add(10)) & ST_RDONLY == 0 {
+            return false;
+        }
+        let here = libc::AT_FDCWD as i64;
+        let length = call(
+            libc::SYS_readlinkat,
+            [here, own, path.as_mut_ptr() as i64, 2, 0],
+        );
+        length == 1
     }
 }
 

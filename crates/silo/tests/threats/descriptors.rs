@@ -5,12 +5,13 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::PathBuf,
+    process::{Command, Stdio},
 };
 
 use rustix::fs::StatVfsMountFlags;
 
 use crate::{
-    common::{Host, kernel},
+    common::{Host, kernel, until},
     scene::{Scene, Who},
 };
 
@@ -156,6 +157,45 @@ fn the_program_cannot_be_written_to() {
         );
         scene.oci.ok(&["delete", "--force", "waits"]);
     }
+}
+
+/// The same: its mount may be read-only now and writable later.
+#[test]
+fn a_program_on_a_read_only_mount_is_sealed_all_the_same() {
+    let scene = Scene::new();
+    let folder = scene.oci.host.files.join("usr");
+    fs::create_dir(&folder).unwrap();
+    let program = folder.join("silo-runtime");
+    fs::copy(scene.oci.program(), &program).unwrap();
+    let bundle = scene.bundle("waits", (Who::Root, false), &["true"], |_| {});
+    let script = "mount --bind \"$1\" \"$1\"; mount -o remount,bind,ro \"$1\"; shift; \"$@\"; mount -o remount,bind,rw \"${1%/*}\"; exec sleep 600";
+    let out = fs::File::create(bundle.join("out")).unwrap();
+    let mut space = Command::new("unshare")
+        .args(["-m", "--propagation", "private", "sh", "-ec", script, "sh"])
+        .args([&folder, &program])
+        .args(scene.oci.command(&bundle, &["create", "waits"]).get_args())
+        .env("SILO_TEST_HOST", scene.oci.host.mark())
+        .current_dir(&bundle)
+        .stdin(Stdio::null())
+        .stdout(out.try_clone().unwrap())
+        .stderr(out)
+        .spawn()
+        .unwrap();
+    until("the mount to be writable", || {
+        let read = |name| fs::read_to_string(format!("/proc/{}/{name}", space.id()));
+        read("comm").is_ok_and(|name| name == "sleep\n")
+    });
+    let exe = format!("/proc/{}/exe", scene.oci.pid("waits"));
+    let mut options = fs::OpenOptions::new();
+    let error = options.write(true).truncate(true).open(&exe).unwrap_err();
+    scene.oci.ok(&["delete", "--force", "waits"]);
+    space.kill().unwrap();
+    space.wait().unwrap();
+    assert_eq!(
+        error.kind(),
+        std::io::ErrorKind::ReadOnlyFilesystem,
+        "{error}"
+    );
 }
 
 /// A process that waits for its start has nothing open but standard streams and its socket.
