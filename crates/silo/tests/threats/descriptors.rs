@@ -3,12 +3,18 @@
 
 use std::{
     fs,
+    os::fd::AsFd,
     os::unix::fs::{MetadataExt, PermissionsExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use rustix::fs::StatVfsMountFlags;
+use rustix::{
+    fs::{CWD, Mode, OFlags, StatVfsMountFlags},
+    io::Errno,
+    mount::{MountFlags, MoveMountFlags, OpenTreeFlags, mount_remount, move_mount, open_tree},
+};
+use silo_sys::mount::{MountAttr, attr, mount_setattr};
 
 use crate::{
     common::{Host, kernel, until},
@@ -155,8 +161,28 @@ fn the_program_cannot_be_written_to() {
             std::io::ErrorKind::ReadOnlyFilesystem,
             "{error}"
         );
+        no_mount_is_made_of(&exe, &bundle.join("config.json"));
         scene.oci.ok(&["delete", "--force", "waits"]);
     }
+}
+
+/// The mount of a program is nobody's to change, to clone or to attach: not even root's of the host, in a place of its own.
+#[track_caller]
+fn no_mount_is_made_of(exe: &str, place: &Path) {
+    let program = rustix::fs::open(exe, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+    let writable = MountAttr {
+        clear: attr::RDONLY,
+        ..MountAttr::default()
+    };
+    let changed = mount_setattr(program.as_fd(), c"", false, &writable);
+    assert_eq!(changed.unwrap_err().raw_os_error(), Some(22));
+    let remounted = mount_remount(exe, MountFlags::BIND, c"");
+    assert_eq!(remounted.unwrap_err(), Errno::INVAL);
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_EMPTY_PATH;
+    assert_eq!(open_tree(&program, c"", flags).unwrap_err(), Errno::INVAL);
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    let attached = move_mount(&program, c"", CWD, place, flags);
+    assert_eq!(attached.unwrap_err(), Errno::INVAL);
 }
 
 /// The same: its mount may be read-only now and writable later.
