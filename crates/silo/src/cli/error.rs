@@ -9,7 +9,7 @@ const USAGE: i32 = 125;
 /// Why a command ends without success.
 #[derive(Debug)]
 pub struct Failure {
-    text: String,
+    pub(super) text: String,
     code: i32,
     /// The command whose `--help` is pointed at.
     see: Option<String>,

@@ -449,7 +449,7 @@ pub fn find(words: &[OsString]) -> Result<Option<Found>, Failure> {
         });
     }
     let Some(group) = group(&first) else {
-        let verb = at_top(&first).ok_or_else(|| unknown(&first, "silo"))?;
+        let verb = at_top(&first).ok_or_else(|| unknown(&first, Group::None))?;
         let name = full_name(Group::None, &first);
         return Ok(Some(Found::Verb(FoundVerb {
             verb,
@@ -464,7 +464,7 @@ pub fn find(words: &[OsString]) -> Result<Option<Found>, Failure> {
             let verb = VERBS
                 .iter()
                 .find(inside)
-                .ok_or_else(|| unknown(second, &format!("silo {}", group.word())))?;
+                .ok_or_else(|| unknown(second, group))?;
             let name = full_name(group, second);
             Ok(Some(Found::Verb(FoundVerb {
                 verb,
@@ -491,9 +491,69 @@ pub fn full_name(group: Group, name: &str) -> String {
     }
 }
 
-fn unknown(word: &str, command: &str) -> Failure {
+/// Docker's words that have no meaning yet, and the way out.
+const NOT_YET: [(&[&str], &str); 5] = [
+    (
+        &["pull", "push", "search", "login", "logout"],
+        "registries are not there yet: 'silo load' and 'silo import' bring images, 'silo save' gives them on",
+    ),
+    (
+        &["build", "builder", "buildx", "commit"],
+        "images cannot be built yet: 'silo import' makes one of an archive of files",
+    ),
+    (
+        &["network"],
+        "networks of your own and published ports are not there yet: 'silo run --network' tells what there is",
+    ),
+    (
+        &[
+            "compose", "stack", "swarm", "service", "node", "secret", "config",
+        ],
+        "nothing runs several containers as one yet",
+    ),
+    (
+        &["plugin", "context", "checkpoint", "trust", "manifest"],
+        "'silo --help' tells what there is",
+    ),
+];
+
+fn unknown(word: &str, group: Group) -> Failure {
+    let command = match group {
+        Group::None => "silo".to_owned(),
+        group => format!("silo {}", group.word()),
+    };
     let shown: String = word.chars().take(40).collect();
-    Failure::words(format!("'{shown}' is not a {command} command"), command)
+    let known = NOT_YET.iter().find(|(words, _)| words.contains(&word));
+    let text = match (known, nearest(&shown, group)) {
+        (Some((_, way)), _) => format!("{command} has no '{shown}': {way}"),
+        (None, Some(near)) => {
+            format!("'{shown}' is not a {command} command: did you mean '{near}'?")
+        }
+        (None, None) => format!("'{shown}' is not a {command} command"),
+    };
+    Failure::words(text, &command)
+}
+
+/// What was probably meant.
+fn nearest(word: &str, group: Group) -> Option<&'static str> {
+    let verbs = VERBS.iter().filter(|verb| !verb.hidden);
+    let words: Vec<&str> = match group {
+        Group::None => {
+            let groups = Group::ALL.iter().map(|group| group.word());
+            groups
+                .chain(verbs.flat_map(|verb| verb.top.iter().copied()))
+                .collect()
+        }
+        group => {
+            let inside = verbs.filter(|verb| verb.group == group);
+            inside.flat_map(|verb| verb.names.iter().copied()).collect()
+        }
+    };
+    let near = |candidate: &&str| strsim::damerau_levenshtein(word, candidate);
+    let best = words.into_iter().min_by_key(near)?;
+    // One slip of the finger, or two in a long word.
+    let most = if word.chars().count() < 6 { 1 } else { 2 };
+    (near(&best) <= most).then_some(best)
 }
 
 #[cfg(test)]
@@ -521,6 +581,24 @@ mod tests {
         assert!(found(&[]).is_none());
         assert!(find(&[OsString::from("nope")]).is_err());
         assert!(find(&["volume".into(), "nope".into()]).is_err());
+    }
+
+    #[test]
+    fn what_docker_has_and_silo_has_not_is_told() {
+        for (words, _) in NOT_YET {
+            for word in words {
+                assert!(at_top(word).is_none() && group(word).is_none(), "{word}");
+            }
+        }
+        let said = |words: &[&str]| {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            find(&words).err().unwrap().text
+        };
+        assert!(said(&["image", "pull"]).contains("silo image has no 'pull': registries"));
+        assert!(said(&["strat"]).contains("not a silo command: did you mean 'start'?"));
+        assert!(said(&["volume", "craete"]).contains("did you mean 'create'?"));
+        assert!(said(&["xyz"]).contains("'xyz' is not a silo command"));
+        assert!(!said(&["__x"]).contains("did you mean"));
     }
 
     #[test]
