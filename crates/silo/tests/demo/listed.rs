@@ -73,15 +73,22 @@ fn the_list_has_dockers_columns_and_flags() {
 #[test]
 fn a_killed_container_leaves_the_list_at_once() {
     let host = Host::alone();
-    let mut times: Vec<Duration> = (0..20).map(|_| kill_and_time(&host)).collect();
+    let (mut lists, mut times): (Vec<Duration>, Vec<Duration>) =
+        (0..20).map(|_| kill_and_time(&host)).unzip();
+    lists.sort();
     times.sort();
-    let median = times[10];
-    assert!(median <= patient(Duration::from_millis(20)), "{times:?}");
+    // On a machine that is busy with other work four lists, each as long as it takes there.
+    let most = patient(Duration::from_millis(20)).max(lists[10] * 4);
+    assert!(times[10] <= most, "{times:?}, and of a list {lists:?}");
 }
 
-fn kill_and_time(host: &Host) -> Duration {
+/// How long a list takes, and how long a killed container stays there.
+fn kill_and_time(host: &Host) -> (Duration, Duration) {
     host.ok(&["run", "-d", "--name", "pinger", "lab", "ping", "127.0.0.1"]);
     let pid = host.pid("pinger");
+    let asked = Instant::now();
+    assert!(!host.ok(&["container", "ls", "-q"]).is_empty());
+    let list = asked.elapsed();
     let killed = Instant::now();
     let raw = rustix::process::Pid::from_raw(pid).unwrap();
     rustix::process::kill_process(raw, rustix::process::Signal::KILL).unwrap();
@@ -94,7 +101,7 @@ fn kill_and_time(host: &Host) -> Duration {
     assert!(all.contains("Exited (137)"), "{all}");
     assert!(kernel::groups_below(&host.group()).is_empty());
     host.ok(&["rm", "pinger"]);
-    time
+    (list, time)
 }
 
 /// A kill by pid is nobody's wish to stop it: a restart policy brings it back.
