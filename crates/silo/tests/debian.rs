@@ -186,7 +186,8 @@ fn with_a_terminal(host: &Host) {
     session.watch(std::time::Duration::from_millis(300));
     session.keys("\u{1a}");
     session.expect("Stopped");
-    session.line("jobs; kill -9 %1; wait %1; echo $((40 + 2))");
+    // `wait` returns at once for a job that is still stopped.
+    session.line("jobs; kill -9 %1; while [ -n \"$(jobs -s)\" ]; do sleep 0.1; done; wait %1; echo $((40 + 2))");
     session.expect("42");
     session.line("exit 5");
     assert_eq!(session.wait(), 5);
