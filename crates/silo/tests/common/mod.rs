@@ -253,6 +253,13 @@ impl Host {
         name
     }
 
+    /// The same before its first start.
+    #[track_caller]
+    pub fn waiting(&self, name: &str) {
+        let words = ["create", "--name", name, "--network", "none"];
+        self.ok(&[&words[..], &["lab", "sleep", "600"]].concat());
+    }
+
     /// Starts a command and leaves it running; output goes nowhere.
     pub fn spawn(&self, words: &[&str]) -> Running {
         let mut command = self.command(words);

@@ -56,16 +56,7 @@ fn two_rename_to_one_name() {
 fn two_start_and_two_remove() {
     let host = Host::new();
     for round in 0..10 {
-        host.ok(&[
-            "create",
-            "--name",
-            "box",
-            "--network",
-            "none",
-            "lab",
-            "sleep",
-            "600",
-        ]);
+        host.waiting("box");
         let running = (0..2).map(|_| host.spawn(&["start", "box"])).collect();
         assert_eq!(codes(running), [0, 0], "round {round}");
         assert_eq!(host.status("box"), "running");
@@ -110,16 +101,7 @@ fn an_image_in_use_stays() {
 fn a_start_and_a_forced_removal() {
     let host = Host::new();
     for round in 0..20 {
-        host.ok(&[
-            "create",
-            "--name",
-            "box",
-            "--network",
-            "none",
-            "lab",
-            "sleep",
-            "600",
-        ]);
+        host.waiting("box");
         let started = host.spawn(&["start", "box"]);
         std::thread::sleep(std::time::Duration::from_millis(round));
         assert_eq!(host.spawn(&["rm", "-f", "box"]).wait(), 0, "round {round}");

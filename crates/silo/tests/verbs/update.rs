@@ -43,16 +43,7 @@ fn limits_of_a_running_container() {
 #[test]
 fn of_a_stopped_container_for_its_next_start() {
     let host = Host::new();
-    host.ok(&[
-        "create",
-        "--name",
-        "box",
-        "--network",
-        "none",
-        "lab",
-        "sleep",
-        "600",
-    ]);
+    host.waiting("box");
     host.ok(&["update", "-m", "64m", "--restart", "always", "box"]);
     host.ok(&["start", "box"]);
     assert_eq!(kernel::number(host.pid("box"), kernel::MEMORY), 64 * MIB);
