@@ -61,7 +61,9 @@ fn play_action<'a>(player: &mut Player<'a>, action: &'a Action, signals: &Signal
         if player.elapsed() > action.within {
             break;
         }
-        player.act_again(action)?;
+        if player.is_due_again(action) {
+            player.act(action)?;
+        }
         let listen = PollFd::new(signals, PollFlags::IN);
         player.pump(LOOK, &[listen])?;
         if let Some(number) = signals.read() {

@@ -234,8 +234,11 @@ impl<'p, 'a> Live<'p, 'a> {
                 return self.next();
             }
         }
-        if let (true, true, Some(action)) = (self.hurries, self.started, self.action()) {
-            self.player.act_again(action)?;
+        if self.hurries
+            && self.started
+            && self.action().is_some_and(|a| self.player.is_due_again(a))
+        {
+            self.type_it()?;
         }
         self.hint |= self.started && self.player.elapsed() > PATIENCE;
         Ok(None)

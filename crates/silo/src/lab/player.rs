@@ -127,14 +127,11 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// Types a command anew that has ended and whose output does not yet show what is to come.
-    pub fn act_again(&mut self, action: &Action) -> Result<()> {
-        match action.again {
-            Some(pause) if self.acted.elapsed() >= pause && self.look_done(action) => {
-                self.act(action)
-            }
-            _ => Ok(()),
-        }
+    /// A command that is to be typed anew: it has ended, and its output does not yet show what is to come.
+    pub fn is_due_again(&self, action: &Action) -> bool {
+        action
+            .again
+            .is_some_and(|pause| self.acted.elapsed() >= pause && self.look_done(action))
     }
 
     pub fn enter(&mut self, which: Which, line: &str) -> Result<()> {
